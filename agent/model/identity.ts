@@ -1,0 +1,29 @@
+/** Who opens a connection: a pod, or nobody that could be found. */
+
+/** ngrok's codes: too many annotation bytes; identity could not be resolved. */
+export type ErrorCode = "" | "ERR_NGROK_28000" | "ERR_NGROK_28001";
+
+/** What a policy may read of a pod. `annotations` holds only surfaced keys (see identity/annotations.ts). */
+export interface PodIdentity {
+  /** The pod's UID. */
+  readonly id: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly annotations: ReadonlyMap<string, string>;
+  /** "" or, when the annotations were cut at 1024 bytes, ERR_NGROK_28000. */
+  readonly errorCode: "" | "ERR_NGROK_28000";
+  readonly errorMessage: string;
+}
+
+export type Identity =
+  | { readonly kind: "pod"; readonly pod: PodIdentity }
+  | { readonly kind: "unresolved"; readonly code: "ERR_NGROK_28001"; readonly message: string };
+
+/** ngrok's text for ERR_NGROK_28001, and why here. */
+export function unresolved(why: string): Identity {
+  return {
+    kind: "unresolved",
+    code: "ERR_NGROK_28001",
+    message: `Failed to retrieve pod identity metadata: ${why}`,
+  };
+}

@@ -1,0 +1,48 @@
+/** What is decided about a connection, and why: the words every layer, log line and map uses. */
+import type { IpAddress } from "./address.ts";
+import type { ObjectRef } from "./objects.ts";
+
+export type Action = "allow" | "deny" | "forward" | "proxy";
+
+export type Reason =
+  | "rule"
+  | "fell-through"
+  | "expression-error"
+  | "policy-invalid"
+  | "target-not-found"
+  | "target-not-routable"
+  | "conflict"
+  | "loop"
+  | "identity-mismatch"
+  | "pending"
+  | "agent-down"
+  | "over-limit"
+  | "spoofed-source"
+  | "revoked";
+
+/** Where a forwarded connection goes: one address per family the target has. */
+export interface ForwardTarget {
+  /** `namespace/name` of the Service. */
+  readonly service: string;
+  readonly port: number;
+  readonly ipv4?: IpAddress;
+  readonly ipv6?: IpAddress;
+}
+
+/** One policy's or one guard's decision. */
+export interface Decision {
+  readonly action: Action;
+  readonly reason: Reason;
+  /** The object whose policy decided; undefined when none did (everything fell through). */
+  readonly policy?: ObjectRef;
+  /** Index of the rule in `on_tcp_connect`. */
+  readonly rule?: number;
+  /** Set when, and only when, `action` is "forward". */
+  readonly forward?: ForwardTarget;
+}
+
+/** A guard's decision: what is enforced, and what its audited policies would have said instead. */
+export interface Verdict extends Decision {
+  /** Present only where it differs from what is enforced. */
+  readonly audited?: Decision;
+}
