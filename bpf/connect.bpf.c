@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* The source side: connect() of a pod's process is allowed, refused with EPERM, or sent elsewhere. */
+#include "decide.h"
+
+#define CONNECT_REJECT 0
+#define CONNECT_PROCEED 1
+
+/* Remembers what the socket was dialled with, for getpeername. Without memory for that the connect is refused: */
+/* a client that checks its peer would otherwise see an address it never asked for. */
+static __always_inline int remember(struct bpf_sock_addr *ctx, const struct flow *dialled, const struct flow *target)
+{
+	struct forwarded *entry;
+
+	if (!ctx->sk)
+		return 0;
+	entry = bpf_sk_storage_get(&forwarded, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!entry)
+		return 0;
+	__builtin_memcpy(entry->dialled, dialled->address.bytes, 16);
+	__builtin_memcpy(entry->target, target->address.bytes, 16);
+	entry->dialled_port = dialled->port;
+	entry->target_port = target->port;
+	return 1;
+}
+
+static __always_inline void set_peer6(struct bpf_sock_addr *ctx, const union address *address)
+{
+	ctx->user_ip6[0] = address->words[0];
+	ctx->user_ip6[1] = address->words[1];
+	ctx->user_ip6[2] = address->words[2];
+	ctx->user_ip6[3] = address->words[3];
+}
+
+SEC("cgroup/connect4")
+int connect4(struct bpf_sock_addr *ctx)
+{
+	struct flow dialled = flow_from_connect4(ctx), flow = dialled;
+	int action = decide(ctx, &flow);
+
+	if (action == ACTION_ALLOW)
+		return CONNECT_PROCEED;
+	/* Zero, proxy, and whatever a corrupt map says all refuse. */
+	if (action != ACTION_FORWARD || !remember(ctx, &dialled, &flow))
+		return CONNECT_REJECT;
+	ctx->user_ip4 = flow.address.words[3];
+	ctx->user_port = flow.port;
+	return CONNECT_PROCEED;
+}
+
+SEC("cgroup/connect6")
+int connect6(struct bpf_sock_addr *ctx)
+{
+	struct flow dialled = flow_from_connect6(ctx), flow = dialled;
+	int action = decide(ctx, &flow);
+
+	if (action == ACTION_ALLOW)
+		return CONNECT_PROCEED;
+	if (action != ACTION_FORWARD || !remember(ctx, &dialled, &flow))
+		return CONNECT_REJECT;
+	set_peer6(ctx, &flow.address);
+	ctx->user_port = flow.port;
+	return CONNECT_PROCEED;
+}
+
+/* The address a forwarded socket was dialled with, as long as its peer is still the forward's target. */
+static __always_inline struct forwarded *dialled_with(struct bpf_sock_addr *ctx, const union address *peer)
+{
+	struct forwarded *entry;
+	const __u64 *target;
+
+	if (!ctx->sk)
+		return 0;
+	entry = bpf_sk_storage_get(&forwarded, ctx->sk, 0, 0);
+	if (!entry || entry->target_port != (__be16)ctx->user_port)
+		return 0;
+	target = (const __u64 *)entry->target;
+	return target[0] == peer->halves[0] && target[1] == peer->halves[1] ? entry : 0;
+}
+
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *ctx)
+{
+	union address peer;
+	struct forwarded *entry;
+
+	set_v4(&peer, ctx->user_ip4);
+	entry = dialled_with(ctx, &peer);
+	if (entry) {
+		__builtin_memcpy(peer.bytes, entry->dialled, 16);
+		ctx->user_ip4 = peer.words[3];
+		ctx->user_port = entry->dialled_port;
+	}
+	return CONNECT_PROCEED;
+}
+
+SEC("cgroup/getpeername6")
+int getpeername6(struct bpf_sock_addr *ctx)
+{
+	union address peer;
+	struct forwarded *entry;
+
+	peer.words[0] = ctx->user_ip6[0];
+	peer.words[1] = ctx->user_ip6[1];
+	peer.words[2] = ctx->user_ip6[2];
+	peer.words[3] = ctx->user_ip6[3];
+	entry = dialled_with(ctx, &peer);
+	if (entry) {
+		__builtin_memcpy(peer.bytes, entry->dialled, 16);
+		set_peer6(ctx, &peer);
+		ctx->user_port = entry->dialled_port;
+	}
+	return CONNECT_PROCEED;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The verdict. Every hook makes a flow of what it sees and calls `decide`; nothing else decides.
+ *
+ * Stale reads. An element of an unallocated hash may be reused for another key while a program still holds
+ * its pointer. So `guard` and `verdict` repeat their key, the copy is compared, and one that does not match is
+ * read again once and then refused. A version's verdicts are all there before a guard names it and stay for
+ * seconds after it no longer does, so a program that read the old version still finds them.
+ */
+#ifndef PODGATE_DECIDE_H
+#define PODGATE_DECIDE_H
+
+#include "flow.h"
+#include "maps.h"
+
+/* Set before load. */
+const volatile __u32 kubepods_level = 0;     /* depth of the cgroup that holds the pods' directories */
+const volatile __u64 node_netns_cookie = 0;  /* there, and only there, loopback reaches node ports; 0: unknown */
+const volatile __u32 events_per_second = 10; /* per caller and guard */
+
+#define SECOND 1000000000ull
+#define FORWARD_HOPS 4
+
+struct caller {
+	__u64 cgroup; /* of the pod if there is one, else the caller's own */
+	__u64 netns_cookie;
+	struct pod_ref pod;
+	__u32 subject_kind; /* enum subject_kind; 0: the evidence contradicts itself */
+};
+
+static __always_inline void count(__u32 slot)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &slot);
+
+	if (value)
+		*value += 1; /* per CPU, and the hook is not preempted by itself */
+}
+
+/* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
+static __always_inline struct caller identify(struct bpf_sock_addr *ctx)
+{
+	struct caller caller = { .subject_kind = SUBJECT_UNRESOLVED };
+	struct pod_ref *pod = 0;
+	__u32 *owner;
+
+	caller.cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
+	if (caller.cgroup)
+		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller.cgroup);
+	if (!pod) {
+		caller.cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);
+		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller.cgroup);
+	}
+	if (pod) {
+		caller.pod = *pod;
+		caller.subject_kind = SUBJECT_POD;
+	} else {
+		caller.cgroup = bpf_get_current_cgroup_id();
+	}
+
+	caller.netns_cookie = bpf_get_netns_cookie(ctx);
+	owner = bpf_map_lookup_elem(&pods_by_netns, &caller.netns_cookie);
+	if (owner && *owner != caller.pod.pod)
+		caller.subject_kind = 0;
+	return caller;
+}
+
+/* Guard number of a destination, 0 if it has none. */
+static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct flow *flow)
+{
+	struct destination_key key = { .port = flow->port, .protocol = flow->protocol };
+	struct node_port_key node_port = { .port = flow->port, .protocol = flow->protocol };
+	__u32 *guard;
+
+	__builtin_memcpy(key.address, flow->address.bytes, sizeof(key.address));
+	guard = bpf_map_lookup_elem(&destinations, &key);
+	if (guard)
+		return *guard;
+	/* The port is looked up first: few ports are guarded node ports, many destinations are node addresses. */
+	guard = bpf_map_lookup_elem(&node_ports, &node_port);
+	if (!guard)
+		return 0;
+	if (is_loopback(flow))
+		return bpf_get_netns_cookie(ctx) == node_netns_cookie ? *guard : 0;
+	return bpf_map_lookup_elem(&node_addresses, flow->address.bytes) ? *guard : 0;
+}
+
+static __always_inline struct verdict refuse(enum reason reason)
+{
+	return (struct verdict){
+		.action = ACTION_DENY,
+		.reason = reason,
+		.rule = NO_RULE,
+		.audited_rule = NO_RULE,
+	};
+}
+
+/* The verdict of a guard about a caller; a known caller without one is pending. */
+static __always_inline struct verdict find_verdict(__u32 number, const struct caller *caller)
+{
+	if (caller->subject_kind == 0)
+		return refuse(REASON_IDENTITY_MISMATCH);
+
+#pragma unroll
+	for (int attempt = 0; attempt < 2; attempt++) {
+		struct guard *current = bpf_map_lookup_elem(&guards, &number);
+		struct verdict_key key = { .subject_kind = caller->subject_kind };
+		struct verdict *found, verdict;
+		struct guard guard;
+
+		if (!current)
+			continue;
+		guard = *current;
+		if (guard.number != number)
+			continue;
+		key.version = guard.version;
+		if (key.subject_kind == SUBJECT_POD) {
+			if (guard.flags & GUARD_PER_POD || caller->pod.flags & POD_OVERSIZED) {
+				key.subject = caller->pod.pod;
+			} else {
+				key.subject_kind = SUBJECT_NAMESPACE;
+				key.subject = caller->pod.namespace_number;
+			}
+		}
+		found = bpf_map_lookup_elem(&verdicts, &key);
+		if (!found)
+			continue;
+		verdict = *found;
+		if (verdict.version == key.version && verdict.subject == key.subject)
+			return verdict;
+	}
+	return refuse(REASON_PENDING);
+}
+
+/* Whether a pod dials itself. The unspecified address marks an unused slot and is nobody's own. */
+static __always_inline int is_own_address(__u32 number, const union address *address)
+{
+	struct pod *pod = number ? bpf_map_lookup_elem(&pods, &number) : 0;
+
+	if (!pod || (address->halves[0] == 0 && address->halves[1] == 0))
+		return 0;
+#pragma unroll
+	for (int i = 0; i < POD_ADDRESSES; i++) {
+		const __u64 *own = (const __u64 *)pod->addresses[i];
+
+		if (own[0] == address->halves[0] && own[1] == address->halves[1])
+			return 1;
+	}
+	return 0;
+}
+
+/* Whether this verdict may have an event now; `suppressed` is how many had none since the last one. */
+static __always_inline int within_limit(const struct caller *caller, __u32 guard, __u64 now, __u32 *suppressed)
+{
+	struct event_limit_key key = { .caller = caller->cgroup, .guard = guard };
+	struct event_limit *limit = bpf_map_lookup_elem(&event_limits, &key);
+	struct event_limit first = { .window_start = now, .sent = 1 };
+
+	*suppressed = 0;
+	if (!limit) {
+		bpf_map_update_elem(&event_limits, &key, &first, BPF_ANY);
+		return 1;
+	}
+	/* Two CPUs may both open a window: a line more, never one less. */
+	if (now - limit->window_start >= SECOND) {
+		limit->window_start = now;
+		limit->sent = 0;
+	}
+	if (limit->sent >= events_per_second) {
+		__sync_fetch_and_add(&limit->suppressed, 1);
+		return 0;
+	}
+	__sync_fetch_and_add(&limit->sent, 1);
+	*suppressed = limit->suppressed;
+	__sync_fetch_and_add(&limit->suppressed, -*suppressed);
+	return 1;
+}
+
+static __always_inline void report(const struct caller *caller, __u32 guard, const struct flow *dialled,
+				   const struct flow *target, const struct verdict *verdict)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	__u32 suppressed, zero = 0;
+	struct event *event;
+
+	if (!within_limit(caller, guard, now, &suppressed))
+		return;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		__u64 *missing = bpf_map_lookup_elem(&lost, &zero);
+
+		if (missing)
+			*missing += 1;
+		return;
+	}
+	event->time = now;
+	event->cgroup = caller->cgroup;
+	event->netns_cookie = caller->netns_cookie;
+	event->pod = caller->pod.pod;
+	event->guard = guard;
+	event->pid = bpf_get_current_pid_tgid() >> 32;
+	event->policy = verdict->policy;
+	event->audited_policy = verdict->audited_policy;
+	event->suppressed = suppressed;
+	__builtin_memcpy(event->dialled, dialled->address.bytes, 16);
+	__builtin_memcpy(event->target, target->address.bytes, 16);
+	event->dialled_port = dialled->port;
+	event->target_port = target->port;
+	event->rule = verdict->rule;
+	event->audited_rule = verdict->audited_rule;
+	event->action = verdict->action;
+	event->reason = verdict->reason;
+	event->audited_action = verdict->audited_action;
+	event->audited_reason = verdict->audited_reason;
+	event->layer = dialled->layer;
+	__builtin_memset(event->pad, 0, sizeof(event->pad));
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* Points the flow at the forward's target. 0 if there is none in the flow's family. */
+static __always_inline int follow(struct flow *flow, __u32 number)
+{
+	struct forward_key key = { .forward = number, .family = flow->family };
+	struct forward *forward = bpf_map_lookup_elem(&forwards, &key);
+
+	if (!forward)
+		return 0;
+	__builtin_memcpy(flow->address.bytes, forward->address, 16);
+	flow->port = forward->port;
+	return 1;
+}
+
+/*
+ * Decides about `flow` and, where a policy forwards it, moves it to the target and judges that by its own
+ * guard. Returns an enum action; the caller proceeds on ACTION_ALLOW, and on ACTION_FORWARD after it has
+ * rewritten the destination to what `flow` then holds. Anything else refuses.
+ */
+static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
+{
+	struct flow dialled = *flow;
+	struct verdict verdict = {}, first = {};
+	struct caller caller = {};
+	__u32 guard = 0, next;
+	int hops = 0;
+
+	if (flow->protocol != IPPROTO_TCP)
+		return ACTION_ALLOW;
+	next = find_guard(ctx, flow);
+	if (!next) {
+		count(0);
+		return ACTION_ALLOW;
+	}
+	caller = identify(ctx);
+
+	for (hops = 0; hops <= FORWARD_HOPS; hops++) {
+		guard = next;
+		verdict = find_verdict(guard, &caller);
+		if (verdict.action != ACTION_ALLOW && verdict.reason != REASON_IDENTITY_MISMATCH &&
+		    is_own_address(caller.pod.pod, &flow->address))
+			verdict = (struct verdict){ .action = ACTION_ALLOW, .reason = REASON_SELF, .rule = NO_RULE, .audited_rule = NO_RULE };
+		if (verdict.action != ACTION_FORWARD)
+			break;
+		if (hops == FORWARD_HOPS) {
+			verdict = refuse(REASON_LOOP);
+			break;
+		}
+		if (hops == 0)
+			first = verdict;
+		if (!follow(flow, verdict.forward)) {
+			verdict.action = ACTION_DENY;
+			verdict.reason = REASON_TARGET_NOT_ROUTABLE;
+			break;
+		}
+		next = find_guard(ctx, flow);
+		if (!next)
+			break;
+	}
+	/* Allowed at the end of the way: what the caller met is the forward. */
+	if (hops > 0 && verdict.action == ACTION_ALLOW)
+		verdict = first;
+
+	count(((verdict.action & 7) * COUNTER_REASONS + (verdict.reason & 15)) % COUNTER_SLOTS);
+	if (verdict.reason != REASON_SELF)
+		report(&caller, guard, &dialled, flow, &verdict);
+	return verdict.action;
+}
+
+#endif
