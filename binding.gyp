@@ -1,0 +1,37 @@
+{
+  "targets": [
+    {
+      "target_name": "podgate",
+      "sources": [
+        "native/addon.cc",
+        "native/arguments.cc",
+        "native/error.cc",
+        "native/events.cc",
+        "native/handle.cc",
+        "native/host.cc",
+        "native/layout.cc",
+        "native/link.cc",
+        "native/map.cc",
+        "native/map_batch.cc",
+        "native/object.cc",
+        "native/pin.cc",
+        "native/poller.cc",
+        "native/program.cc"
+      ],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],
+      "cflags!": ["-fno-exceptions"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": [
+        "-std=c++17",
+        "-fexceptions",
+        "-fvisibility=hidden",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-isystem ../node_modules/node-addon-api"
+      ],
+      "libraries": ["-lbpf", "-lelf"]
+    }
+  ]
+}
