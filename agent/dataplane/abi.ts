@@ -1,0 +1,282 @@
+/**
+ * The other half of bpf/abi.h: where every field of a shared struct is, and how it is written and read. A test
+ * compares `layouts` with the BTF of the built object. Little-endian hosts only; ports are in network order.
+ */
+import { addressBytes, formatAddress, type IpAddress } from "../model/address.ts";
+import type { Action, Reason } from "../model/verdict.ts";
+
+/** Struct name -> its size and the offset of every member, in bytes. */
+export const layouts = {
+  destination_key: { size: 20, address: 0, port: 16, protocol: 18, pad: 19 },
+  node_port_key: { size: 4, port: 0, protocol: 2, pad: 3 },
+  guard: { size: 12, number: 0, version: 4, flags: 8 },
+  verdict_key: { size: 12, version: 0, subject_kind: 4, subject: 8 },
+  verdict: {
+    size: 28,
+    version: 0,
+    subject: 4,
+    policy: 8,
+    forward: 12,
+    audited_policy: 16,
+    rule: 20,
+    audited_rule: 22,
+    action: 24,
+    reason: 25,
+    audited_action: 26,
+    audited_reason: 27,
+  },
+  pod_ref: { size: 12, pod: 0, namespace_number: 4, flags: 8 },
+  pod: { size: 112, uid: 0, namespace_number: 40, flags: 44, addresses: 48 },
+  forward_key: { size: 8, forward: 0, family: 4 },
+  forward: { size: 20, address: 0, port: 16, pad: 18 },
+  event: {
+    size: 112,
+    time: 0,
+    cgroup: 8,
+    netns_cookie: 16,
+    pod: 24,
+    guard: 28,
+    pid: 32,
+    policy: 36,
+    audited_policy: 40,
+    suppressed: 44,
+    dialled: 48,
+    target: 64,
+    dialled_port: 80,
+    target_port: 82,
+    rule: 84,
+    audited_rule: 86,
+    action: 88,
+    reason: 89,
+    audited_action: 90,
+    audited_reason: 91,
+    layer: 92,
+    pad: 93,
+    comm: 96,
+  },
+  task_netns: { size: 32, netns_cookie: 0, child: 8, grandchild: 16, root_level: 24, pad: 28 },
+} as const;
+
+export const PROTOCOL_TCP = 6;
+export const NO_RULE = 0xffff;
+export const GUARD_PER_POD = 1;
+export const POD_OVERSIZED = 1;
+export const POD_ADDRESSES = 4;
+export const UID_BYTES = 40;
+export const COUNTER_REASONS = 16;
+export const COUNTER_SLOTS = 80;
+
+export const SUBJECT_UNRESOLVED = 1;
+export const SUBJECT_NAMESPACE = 2;
+export const SUBJECT_POD = 3;
+
+const actions: readonly (Action | undefined)[] = [undefined, "allow", "deny", "forward", "proxy"];
+
+/** "self" exists only in counters: a pod that dials itself has no verdict line. */
+const reasons: readonly (Reason | "self" | undefined)[] = [
+  undefined,
+  "rule",
+  "fell-through",
+  "expression-error",
+  "policy-invalid",
+  "target-not-found",
+  "target-not-routable",
+  "conflict",
+  "loop",
+  "identity-mismatch",
+  "pending",
+  "agent-down",
+  "over-limit",
+  "spoofed-source",
+  "revoked",
+  "self",
+];
+
+export function actionNumber(action: Action): number {
+  return actions.indexOf(action);
+}
+
+export function reasonNumber(reason: Reason): number {
+  return reasons.indexOf(reason);
+}
+
+/** Undefined for a number that is no action: a corrupt entry, which the kernel refuses too. */
+export function actionOf(number: number): Action | undefined {
+  return actions[number];
+}
+
+export function reasonOf(number: number): Reason | "self" | undefined {
+  return reasons[number];
+}
+
+/** @throws RangeError if `address` is no IP address. */
+export function encodeAddress(address: IpAddress): Uint8Array {
+  const bytes = addressBytes(address);
+  if (bytes === undefined) throw new RangeError(`encode address \`${address}\`: not an IP address`);
+  return bytes;
+}
+
+export function encodeDestination(address: IpAddress, port: number): Buffer {
+  const { size, port: portAt, protocol } = layouts.destination_key;
+  const key = Buffer.alloc(size);
+  key.set(encodeAddress(address), 0);
+  key.writeUInt16BE(port, portAt);
+  key.writeUInt8(PROTOCOL_TCP, protocol);
+  return key;
+}
+
+export function encodeNodePort(port: number): Buffer {
+  const key = Buffer.alloc(layouts.node_port_key.size);
+  key.writeUInt16BE(port, layouts.node_port_key.port);
+  key.writeUInt8(PROTOCOL_TCP, layouts.node_port_key.protocol);
+  return key;
+}
+
+export function encodeU32(...numbers: number[]): Buffer {
+  const buffer = Buffer.alloc(4 * numbers.length);
+  for (const [index, number] of numbers.entries()) buffer.writeUInt32LE(number, 4 * index);
+  return buffer;
+}
+
+export function encodeU64(number: bigint): Buffer {
+  const buffer = Buffer.alloc(8);
+  buffer.writeBigUInt64LE(number);
+  return buffer;
+}
+
+/** A verdict as the map holds it. `forward` is a number of `forwards`, 0 unless the action is "forward". */
+export interface VerdictEntry {
+  readonly action: Action;
+  readonly reason: Reason;
+  readonly policy: number;
+  readonly rule: number;
+  readonly forward: number;
+  readonly auditedAction: Action | undefined;
+  readonly auditedReason: Reason | undefined;
+  readonly auditedPolicy: number;
+  readonly auditedRule: number;
+}
+
+export function encodeVerdict(version: number, subject: number, verdict: VerdictEntry): Buffer {
+  const at = layouts.verdict;
+  const value = Buffer.alloc(at.size);
+  value.writeUInt32LE(version, at.version);
+  value.writeUInt32LE(subject, at.subject);
+  value.writeUInt32LE(verdict.policy, at.policy);
+  value.writeUInt32LE(verdict.forward, at.forward);
+  value.writeUInt32LE(verdict.auditedPolicy, at.audited_policy);
+  value.writeUInt16LE(verdict.rule, at.rule);
+  value.writeUInt16LE(verdict.auditedRule, at.audited_rule);
+  value.writeUInt8(actionNumber(verdict.action), at.action);
+  value.writeUInt8(reasonNumber(verdict.reason), at.reason);
+  value.writeUInt8(verdict.auditedAction ? actionNumber(verdict.auditedAction) : 0, at.audited_action);
+  value.writeUInt8(verdict.auditedReason ? reasonNumber(verdict.auditedReason) : 0, at.audited_reason);
+  return value;
+}
+
+export interface PodEntry {
+  readonly uid: string;
+  readonly namespaceNumber: number;
+  readonly flags: number;
+  readonly addresses: readonly IpAddress[];
+}
+
+/** @throws RangeError if the UID does not fit: such a pod must stay unresolved. */
+export function encodePod(pod: PodEntry): Buffer {
+  const at = layouts.pod;
+  const value = Buffer.alloc(at.size);
+  if (Buffer.byteLength(pod.uid) > UID_BYTES)
+    throw new RangeError(`encode pod \`${pod.uid}\`: the UID is over ${UID_BYTES} bytes`);
+  value.write(pod.uid, at.uid, "utf8");
+  value.writeUInt32LE(pod.namespaceNumber, at.namespace_number);
+  value.writeUInt32LE(pod.flags, at.flags);
+  for (const [index, address] of pod.addresses.slice(0, POD_ADDRESSES).entries()) {
+    value.set(encodeAddress(address), at.addresses + 16 * index);
+  }
+  return value;
+}
+
+export function decodePodUid(value: Buffer): { uid: string; namespaceNumber: number } {
+  const at = layouts.pod;
+  const end = value.indexOf(0, at.uid);
+  const uid = value.toString("utf8", at.uid, Math.min(end === -1 ? UID_BYTES : end, UID_BYTES));
+  return { uid, namespaceNumber: value.readUInt32LE(at.namespace_number) };
+}
+
+export function encodePodRef(pod: number, namespaceNumber: number, flags: number): Buffer {
+  return encodeU32(pod, namespaceNumber, flags);
+}
+
+export function encodeForward(address: IpAddress, port: number): Buffer {
+  const value = Buffer.alloc(layouts.forward.size);
+  value.set(encodeAddress(address), layouts.forward.address);
+  value.writeUInt16BE(port, layouts.forward.port);
+  return value;
+}
+
+/** What a hook reported, still in the kernel's numbers. */
+export interface KernelEvent {
+  /** CLOCK_BOOTTIME, ns. */
+  readonly time: bigint;
+  readonly cgroup: bigint;
+  readonly pod: number;
+  readonly guard: number;
+  readonly pid: number;
+  /** As the kernel has it: 15 bytes at most, any byte but NUL, chosen by the workload. */
+  readonly comm: string;
+  readonly policy: number;
+  readonly rule: number;
+  readonly action: Action;
+  readonly reason: Reason;
+  readonly audited:
+    | { readonly action: Action; readonly reason: Reason; readonly policy: number; readonly rule: number }
+    | undefined;
+  readonly suppressed: number;
+  readonly layer: "connect4" | "connect6";
+  readonly dialled: { readonly address: IpAddress; readonly port: number };
+  readonly target: { readonly address: IpAddress; readonly port: number };
+}
+
+/** Undefined for a record that is not an event of this version's layout. */
+export function decodeEvent(record: Buffer): KernelEvent | undefined {
+  const at = layouts.event;
+  if (record.length < at.size) return undefined;
+  const action = actionOf(record.readUInt8(at.action));
+  const reason = reasonOf(record.readUInt8(at.reason));
+  if (action === undefined || reason === undefined || reason === "self") return undefined;
+  const commEnd = record.indexOf(0, at.comm);
+  const auditedAction = actionOf(record.readUInt8(at.audited_action));
+  const auditedReason = reasonOf(record.readUInt8(at.audited_reason));
+  return {
+    time: record.readBigUInt64LE(at.time),
+    cgroup: record.readBigUInt64LE(at.cgroup),
+    pod: record.readUInt32LE(at.pod),
+    guard: record.readUInt32LE(at.guard),
+    pid: record.readUInt32LE(at.pid),
+    comm: record.toString("utf8", at.comm, commEnd === -1 || commEnd > at.size ? at.size : commEnd),
+    policy: record.readUInt32LE(at.policy),
+    rule: record.readUInt16LE(at.rule),
+    action,
+    reason,
+    audited:
+      auditedAction === undefined || auditedReason === undefined || auditedReason === "self"
+        ? undefined
+        : {
+            action: auditedAction,
+            reason: auditedReason,
+            policy: record.readUInt32LE(at.audited_policy),
+            rule: record.readUInt16LE(at.audited_rule),
+          },
+    suppressed: record.readUInt32LE(at.suppressed),
+    layer: record.readUInt8(at.layer) === 1 ? "connect4" : "connect6",
+    dialled: endpointAt(record, at.dialled, at.dialled_port),
+    target: endpointAt(record, at.target, at.target_port),
+  };
+}
+
+function endpointAt(record: Buffer, addressAt: number, portAt: number): { address: IpAddress; port: number } {
+  return {
+    address: formatAddress(record.subarray(addressAt, addressAt + 16)),
+    port: record.readUInt16BE(portAt),
+  };
+}

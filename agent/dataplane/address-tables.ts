@@ -1,0 +1,74 @@
+/** `destinations`, `node_addresses` and `node_ports`: which guard an address belongs to. */
+
+import type { IpAddress } from "../model/address.ts";
+import { encodeAddress, encodeDestination, encodeNodePort, encodeU32 } from "./abi.ts";
+import { type Entry, type KernelMap, keyText, Table } from "./table.ts";
+import type { WantGuard } from "./want.ts";
+
+export class AddressTables {
+  readonly #destinations: Table;
+  readonly #nodeAddresses: Table;
+  readonly #nodePorts: Table;
+
+  constructor(destinations: KernelMap, nodeAddresses: KernelMap, nodePorts: KernelMap) {
+    this.#destinations = new Table(destinations);
+    this.#nodeAddresses = new Table(nodeAddresses);
+    this.#nodePorts = new Table(nodePorts);
+  }
+
+  /** Reads the kernel's entries and calls `seen` with every guard number in them. */
+  load(seen: (guard: number) => void): void {
+    for (const { value } of [...this.#destinations.load(), ...this.#nodePorts.load()])
+      seen(value.readUInt32LE(0));
+    this.#nodeAddresses.load();
+  }
+
+  /** The guard number that most of the wanted guard's addresses have now, among those that `free` accepts. */
+  incumbent(guard: WantGuard, free: (number: number) => boolean): number | undefined {
+    const votes = new Map<number, number>();
+    const vote = (value: Buffer | undefined) => {
+      const number = value?.readUInt32LE(0);
+      if (number !== undefined && free(number)) votes.set(number, (votes.get(number) ?? 0) + 1);
+    };
+    for (const { address, port } of guard.destinations)
+      vote(this.#destinations.value(encodeDestination(address, port)));
+    for (const port of guard.nodePorts) vote(this.#nodePorts.value(encodeNodePort(port)));
+    const ranked = [...votes].sort(([a, votesA], [b, votesB]) => votesB - votesA || a - b);
+    return ranked[0]?.[0];
+  }
+
+  /**
+   * Points every wanted address at its guard and drops the rest. The guards must be complete. Node addresses come
+   * before the ports that count on them. Returns entries changed.
+   */
+  set(
+    guards: readonly WantGuard[],
+    numberOf: (guard: WantGuard) => number,
+    nodeAddresses: readonly IpAddress[],
+  ): number {
+    const nodes = nodeAddresses.map((address) => ({
+      key: Buffer.from(encodeAddress(address)),
+      value: encodeU32(1),
+    }));
+    const destinations: Entry[] = [];
+    const ports: Entry[] = [];
+    for (const guard of guards) {
+      const value = encodeU32(numberOf(guard));
+      for (const { address, port } of guard.destinations)
+        destinations.push({ key: encodeDestination(address, port), value });
+      for (const port of guard.nodePorts) ports.push({ key: encodeNodePort(port), value });
+    }
+    return (
+      this.#nodeAddresses.put(nodes) +
+      this.#destinations.put(destinations) +
+      this.#nodePorts.put(ports) +
+      dropStale(this.#destinations, destinations) +
+      dropStale(this.#nodePorts, ports) +
+      dropStale(this.#nodeAddresses, nodes)
+    );
+  }
+}
+
+function dropStale(table: Table, wanted: readonly Entry[]): number {
+  return table.delete(table.stale(new Set(wanted.map(({ key }) => keyText(key)))));
+}

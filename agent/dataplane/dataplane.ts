@@ -1,0 +1,259 @@
+/**
+ * Makes the kernel's maps hold what is wanted. `apply` knows what is in the kernel, writes the difference in an
+ * order in which every moment in between is safe, and may be run again.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Clock } from "../model/clock.ts";
+import { type Identity, unresolved } from "../model/identity.ts";
+import type { Verdict } from "../model/verdict.ts";
+import { NO_RULE, SUBJECT_NAMESPACE, SUBJECT_POD, SUBJECT_UNRESOLVED } from "./abi.ts";
+import { AddressTables } from "./address-tables.ts";
+import { Budget, type Demand, type Pressure } from "./capacity.ts";
+import { ForwardTable } from "./forward-table.ts";
+import { PolicyNumbers, Registry } from "./numbers.ts";
+import { PodTable } from "./pod-table.ts";
+import { Retirement } from "./retirement.ts";
+import type { KernelMap } from "./table.ts";
+import {
+  type SubjectCode,
+  subjectCode,
+  type VerdictBody,
+  VerdictTable,
+  verdictBody,
+} from "./verdict-table.ts";
+import type { Want, WantGuard, WantPod } from "./want.ts";
+
+/** The maps by their name in bpf/maps.h. */
+export const mapNames = [
+  "destinations",
+  "node_addresses",
+  "node_ports",
+  "guards",
+  "verdicts",
+  "pods",
+  "pods_by_cgroup",
+  "pods_by_netns",
+  "forwards",
+] as const;
+
+export type Maps = Readonly<Record<(typeof mapNames)[number], KernelMap>>;
+
+export interface Applied {
+  /** Keys of guards refused for want of room: their addresses refuse every pod, reason over-limit. */
+  readonly refused: readonly string[];
+  readonly pressure: readonly Pressure[];
+  /** Map entries that this call changed, and guards whose verdicts it changed. */
+  readonly changes: number;
+}
+
+/** A subject whose verdict a guard holds, and the identity that stands for it. */
+interface Subject {
+  readonly code: SubjectCode;
+  readonly identity: Identity;
+}
+
+const OVER_LIMIT_KEY = "over-limit";
+const DECISIONS_PER_TURN = 10_000;
+
+export class Dataplane {
+  readonly policies = new PolicyNumbers();
+  readonly #maps: Maps;
+  readonly #addresses: AddressTables;
+  readonly #verdicts: VerdictTable;
+  readonly #pods: PodTable;
+  readonly #forwards: ForwardTable;
+  readonly #guardNumbers = new Registry();
+  readonly #retirement: Retirement;
+  #wanted: readonly WantPod[] = [];
+  #known = false;
+
+  constructor(maps: Maps, clock: Clock, graceMs = 2000) {
+    this.#maps = maps;
+    this.#retirement = new Retirement(clock, graceMs);
+    this.#addresses = new AddressTables(maps.destinations, maps.node_addresses, maps.node_ports);
+    this.#pods = new PodTable(maps.pods, maps.pods_by_cgroup, maps.pods_by_netns);
+    this.#forwards = new ForwardTable(maps.forwards);
+    this.#verdicts = new VerdictTable(maps.guards, maps.verdicts, (keys) => this.#retireVerdicts(keys));
+  }
+
+  /** UID of the pod that a number stands for or lately stood for. */
+  podUid(number: number): string | undefined {
+    return this.#pods.uid(number);
+  }
+
+  /** Deletes what has been out of use for the grace period. Returns ms until more is due, or undefined. */
+  sweep(): number | undefined {
+    return this.#retirement.sweep();
+  }
+
+  /** @throws Error when a map is full or the kernel refuses; the next call then starts from the kernel's own state. */
+  async apply(want: Want): Promise<Applied> {
+    if (!this.#known) this.#load();
+    this.sweep();
+    this.#known = false;
+    const applied = await this.#write(want);
+    this.#known = true;
+    return applied;
+  }
+
+  #load(): void {
+    this.#retirement.clear();
+    this.#pods.load();
+    this.#forwards.load();
+    this.#verdicts.load((kind, subject, forward) => {
+      this.#pods.seen(kind === SUBJECT_POD ? subject : 0, kind === SUBJECT_NAMESPACE ? subject : 0);
+      this.#forwards.seen(forward);
+    });
+    for (const number of this.#verdicts.numbers()) this.#guardNumbers.seen(number);
+    this.#addresses.load((guard) => this.#guardNumbers.seen(guard));
+  }
+
+  async #write(want: Want): Promise<Applied> {
+    // Pods first get numbers and addresses; nobody finds them before `publish`.
+    let changes = this.#pods.prepare(want.pods);
+    this.#wanted = want.pods;
+    const subjects = this.#subjects(want.pods);
+    this.#claimNumbers(want.guards);
+    const { admitted, refused, budget } = this.#admit(want.guards, subjects);
+
+    // Verdicts before the addresses that lead to them and before the pods they are about.
+    let decisions = 0;
+    for (const guard of admitted) {
+      const bodies = this.#decide(guard, guard.perPod ? subjects.perPod : subjects.perNamespace);
+      if (this.#verdicts.set(this.#guardNumbers.take(guard.key), guard.perPod, bodies)) changes += 1;
+      decisions += bodies.size;
+      if (decisions < DECISIONS_PER_TURN) continue;
+      decisions = 0;
+      await nextTurn();
+    }
+    changes += this.#pods.publish(want.pods);
+    changes += this.#addresses.set(
+      admitted,
+      (guard) => this.#guardNumbers.take(guard.key),
+      want.nodeAddresses,
+    );
+    this.#retireUnused(admitted);
+    return { refused, pressure: budget.pressure(), changes };
+  }
+
+  /**
+   * A guard keeps its number when the set of policies behind its addresses changes: the new one takes over the
+   * number that most of its addresses have, so that they still switch together.
+   */
+  #claimNumbers(guards: readonly WantGuard[]): void {
+    const wanted = new Set([OVER_LIMIT_KEY, ...guards.map(({ key }) => key)]);
+    const held = new Set<number>();
+    for (const key of [...this.#guardNumbers.names()]) {
+      if (!wanted.has(key)) this.#guardNumbers.release(key);
+      else held.add(this.#guardNumbers.get(key) ?? 0);
+    }
+    const free = (number: number) => !held.has(number) && this.#verdicts.has(number);
+    for (const guard of guards) {
+      if (this.#guardNumbers.get(guard.key) !== undefined) continue;
+      const number = this.#addresses.incumbent(guard, free);
+      if (number === undefined) continue;
+      held.add(number);
+      this.#guardNumbers.adopt(guard.key, number);
+    }
+  }
+
+  /** Guards that exist always fit; new ones only while the maps are under 90 %. The rest share one that refuses. */
+  #admit(guards: readonly WantGuard[], subjects: Subjects) {
+    const budget = new Budget({
+      destinations: this.#maps.destinations.maxEntries,
+      node_ports: this.#maps.node_ports.maxEntries,
+      guards: this.#maps.guards.maxEntries,
+      verdicts: this.#maps.verdicts.maxEntries,
+    });
+    const demand = (guard: WantGuard): Demand => ({
+      destinations: guard.destinations.length,
+      node_ports: guard.nodePorts.length,
+      guards: 1,
+      verdicts: (guard.perPod ? subjects.perPod : subjects.perNamespace).length,
+    });
+    const exists = (guard: WantGuard) => this.#guardNumbers.get(guard.key) !== undefined;
+    for (const guard of guards) if (exists(guard)) budget.take(demand(guard));
+    const refused = guards.filter((guard) => !exists(guard) && !budget.admit(demand(guard)));
+    const admitted = refused.length === 0 ? guards : guards.filter((guard) => !refused.includes(guard));
+    if (refused.length === 0) return { admitted, refused: [], budget };
+    return { admitted: [...admitted, overLimit(refused)], refused: refused.map(({ key }) => key), budget };
+  }
+
+  #subjects(pods: readonly WantPod[]): Subjects {
+    const nobody = {
+      code: subjectCode(SUBJECT_UNRESOLVED, 0),
+      identity: unresolved("the caller is no pod that this node's agent knows"),
+    };
+    const podSubject = (pod: WantPod): Subject => ({
+      code: subjectCode(SUBJECT_POD, this.#pods.podNumber(pod.uid)),
+      identity: pod.identity,
+    });
+    // Any pod of a namespace stands for it: the policy reads nothing else. Oversized pods have another error code.
+    const namespaces = new Map<string, Subject>();
+    for (const pod of pods) {
+      if (pod.oversized || namespaces.has(pod.namespace)) continue;
+      const code = subjectCode(SUBJECT_NAMESPACE, this.#pods.namespaceNumber(pod.namespace));
+      namespaces.set(pod.namespace, { code, identity: pod.identity });
+    }
+    const oversized = pods.filter((pod) => pod.oversized);
+    return {
+      perPod: [nobody, ...pods.map(podSubject)],
+      perNamespace: [nobody, ...namespaces.values(), ...oversized.map(podSubject)],
+    };
+  }
+
+  #decide(guard: WantGuard, subjects: readonly Subject[]): Map<SubjectCode, VerdictBody> {
+    return new Map(subjects.map(({ code, identity }) => [code, this.#encode(guard.decide(identity))]));
+  }
+
+  #encode(verdict: Verdict): VerdictBody {
+    const { audited } = verdict;
+    return verdictBody({
+      action: verdict.action,
+      reason: verdict.reason,
+      policy: verdict.policy === undefined ? 0 : this.policies.take(verdict.policy),
+      rule: verdict.rule ?? NO_RULE,
+      forward: verdict.forward === undefined ? 0 : this.#forwards.take(verdict.forward),
+      auditedAction: audited?.action,
+      auditedReason: audited?.reason,
+      auditedPolicy: audited?.policy === undefined ? 0 : this.policies.take(audited.policy),
+      auditedRule: audited?.rule ?? NO_RULE,
+    });
+  }
+
+  #retireVerdicts(keys: readonly Buffer[]): void {
+    if (keys.length === 0) return;
+    this.#retirement.add(() => {
+      const unused = keys.filter((key) => !this.#verdicts.inUse(key));
+      if (unused.length > 0) this.#maps.verdicts.deleteBatch(Buffer.concat(unused));
+    });
+  }
+
+  /** What nothing points to any more goes after the grace period, if it is still unused then. */
+  #retireUnused(admitted: readonly WantGuard[]): void {
+    const used = new Set(admitted.map((guard) => this.#guardNumbers.take(guard.key)));
+    const unused = [...this.#verdicts.numbers()].filter((number) => !used.has(number));
+    this.#retirement.add(() => {
+      const held = new Set([...this.#guardNumbers.names()].map((key) => this.#guardNumbers.get(key)));
+      for (const number of unused) if (!held.has(number)) this.#verdicts.remove(number);
+      this.#pods.forget(this.#wanted);
+      this.#forwards.forget(this.#verdicts.forwards());
+    });
+  }
+}
+
+interface Subjects {
+  readonly perPod: readonly Subject[];
+  readonly perNamespace: readonly Subject[];
+}
+
+/** What stands in for guards that there is no room for: an address that was to be guarded must not be open. */
+function overLimit(refused: readonly WantGuard[]): WantGuard {
+  return {
+    key: OVER_LIMIT_KEY,
+    destinations: refused.flatMap(({ destinations }) => destinations),
+    nodePorts: refused.flatMap(({ nodePorts }) => nodePorts),
+    perPod: false,
+    decide: () => ({ action: "deny", reason: "over-limit" }),
+  };
+}

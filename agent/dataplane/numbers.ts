@@ -1,0 +1,89 @@
+/**
+ * The numbers that stand for things in maps. A number is given once and never again in the life of the maps:
+ * an entry that is deleted late can then never speak for somebody else. They continue after a restart from the
+ * highest one found in the kernel.
+ */
+import { createHash } from "node:crypto";
+import { type ObjectRef, refKey } from "../model/objects.ts";
+
+const MAX = 0xffff_ffff;
+
+export class Counter {
+  #last = 0;
+
+  /** Makes `number` and everything below it taken. */
+  seen(number: number): void {
+    if (number > this.#last) this.#last = number;
+  }
+
+  /** @throws RangeError after 4 billion: the maps must then be made anew. */
+  next(): number {
+    if (this.#last >= MAX)
+      throw new RangeError("numbers are used up: run `podgate cleanup` and restart the agent");
+    this.#last += 1;
+    return this.#last;
+  }
+}
+
+/** Names that keep their number as long as they are in use. */
+export class Registry {
+  readonly #numbers = new Map<string, number>();
+  readonly #counter = new Counter();
+
+  /** Makes `number` taken, without a name: something in the kernel still bears it. */
+  seen(number: number): void {
+    this.#counter.seen(number);
+  }
+
+  /** Takes over what the kernel already holds. */
+  adopt(name: string, number: number): void {
+    this.#counter.seen(number);
+    this.#numbers.set(name, number);
+  }
+
+  get(name: string): number | undefined {
+    return this.#numbers.get(name);
+  }
+
+  take(name: string): number {
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    const number = this.#counter.next();
+    this.#numbers.set(name, number);
+    return number;
+  }
+
+  /** The name may come back; it then gets another number. */
+  release(name: string): void {
+    this.#numbers.delete(name);
+  }
+
+  names(): IterableIterator<string> {
+    return this.#numbers.keys();
+  }
+}
+
+/**
+ * Policy objects, numbered by their name's hash: the same object has the same number after a restart, so that
+ * unchanged verdicts are recognised as such. 0 stands for no policy.
+ */
+export class PolicyNumbers {
+  readonly #byNumber = new Map<number, ObjectRef>();
+  readonly #byKey = new Map<string, number>();
+
+  take(ref: ObjectRef): number {
+    const key = refKey(ref);
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    let number = createHash("sha256").update(key).digest().readUInt32LE(0);
+    while (number === 0 || this.#byNumber.has(number)) number = (number + 1) >>> 0;
+    const { kind, namespace, name } = ref;
+    this.#byNumber.set(number, { kind, namespace, name });
+    this.#byKey.set(key, number);
+    return number;
+  }
+
+  ref(number: number): ObjectRef | undefined {
+    return this.#byNumber.get(number);
+  }
+}
