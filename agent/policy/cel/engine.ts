@@ -1,0 +1,63 @@
+/** The two environments of the CEL engine: one knows the types and checks, the other is fast and evaluates. */
+import { Environment, type ObjectSchema } from "@marcbachmann/cel-js";
+import { VARIABLES, type VariableGroup } from "../variables.ts";
+import { type ASTNode, MATCHES_RE2, operands } from "./ast.ts";
+import { ExpressionFault } from "./fault.ts";
+import { compilePattern, Pattern } from "./regex.ts";
+
+const LIMITS = {
+  maxAstNodes: 4_000,
+  maxDepth: 100,
+  maxListElements: 500,
+  maxMapEntries: 200,
+  maxCallArguments: 8,
+};
+
+/** Refuses a wrong type when the policy is read. */
+export const typed = environment({ unlistedVariablesAreDyn: false }).registerVariable("conn", {
+  schema: schemaOf(VARIABLES.conn),
+});
+
+/**
+ * Evaluates what `typed` has accepted: a variable with a schema is wrapped again on every evaluation, which takes two
+ * to four times as long. Lists may mix, because here every variable's type is unknown.
+ */
+export const untyped = environment({ homogeneousAggregateLiterals: false }).registerVariable("conn", "dyn");
+
+function environment(options: { unlistedVariablesAreDyn?: boolean; homogeneousAggregateLiterals?: boolean }) {
+  return new Environment({ ...options, limits: LIMITS })
+    .registerType("podgate.Pattern", Pattern)
+    .registerFunction(
+      `string.${MATCHES_RE2}(podgate.Pattern): bool`,
+      (text: string, pattern: Pattern) => pattern.test(text),
+      { async: false },
+    );
+}
+
+function schemaOf(group: VariableGroup): ObjectSchema {
+  const entries = Object.entries(group);
+  return Object.fromEntries(
+    entries.map(([name, type]) => [name, typeof type === "string" ? type : schemaOf(type)]),
+  );
+}
+
+/**
+ * The engine's own `matches` is a JavaScript RegExp, which one annotation can keep busy for hours, and it cannot be
+ * replaced. So a call of it becomes a call of ours, with the compiled pattern in the place of the literal.
+ */
+export function useRe2(node: ASTNode): void {
+  if (node.op === "rcall" && node.args[0] === "matches") {
+    const [, receiver, [argument, ...rest]] = node.args;
+    if (argument?.op !== "value" || typeof argument.args !== "string" || rest.length > 0) {
+      throw new ExpressionFault(
+        "matches() takes a pattern that is a string literal: for several write `a|b`",
+        node,
+      );
+    }
+    const pattern = compilePattern(argument.args);
+    if (pattern instanceof Error) throw new ExpressionFault(pattern.message, argument);
+    Object.assign(argument, { args: pattern });
+    Object.assign(node, { args: [MATCHES_RE2, receiver, [argument]] });
+  }
+  for (const operand of operands(node)) useRe2(operand);
+}
