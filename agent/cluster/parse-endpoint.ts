@@ -1,0 +1,81 @@
+/** AgentEndpoints and CloudEndpoints. Whatever cannot be read makes the policy malformed, so that it denies. */
+import type { Endpoint, PolicySource } from "../model/objects.ts";
+import { describe, type Fields, field, isRecord, type Report, text } from "./fields.ts";
+import type { Metadata } from "./metadata.ts";
+import { malformed, policySource } from "./parse-policy-source.ts";
+
+export const MODE_ANNOTATION = "podgate.dev/mode";
+const GUARD_UPSTREAM_ANNOTATION = "podgate.dev/guard-upstream";
+
+export function parseAgentEndpoint(object: Fields, metadata: Metadata, report: Report): Endpoint {
+  return parseEndpoint("AgentEndpoint", object, metadata, report);
+}
+
+export function parseCloudEndpoint(object: Fields, metadata: Metadata, report: Report): Endpoint {
+  return parseEndpoint("CloudEndpoint", object, metadata, report);
+}
+
+function parseEndpoint(kind: Endpoint["kind"], object: Fields, metadata: Metadata, report: Report): Endpoint {
+  const found = field(object, "spec");
+  const spec = isRecord(found) ? found : {};
+  const faults: Malformed[] = [];
+  if (!isRecord(found)) faults.push(malformed("spec", `is ${describe(found)}: write what the endpoint is`));
+  const url = text(field(spec, "url"));
+  if (!url)
+    faults.push(malformed("spec.url", `is ${describe(field(spec, "url"))}: write the endpoint's url`));
+  const upstream = kind === "AgentEndpoint" ? upstreamUrl(spec, faults) : undefined;
+  const bindings = readBindings(spec, faults);
+  const audit = choice(metadata, MODE_ANNOTATION, { audit: true, enforce: false }, faults);
+  const guardUpstream = choice(metadata, GUARD_UPSTREAM_ANNOTATION, { true: true, false: false }, faults);
+  const [fault] = faults;
+  for (const { path, message } of faults) report(path, message);
+  return {
+    kind,
+    uid: metadata.uid,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    generation: metadata.generation,
+    policy: fault ?? policySource(spec),
+    audit,
+    url: url ?? "",
+    bindings,
+    ...(upstream === undefined ? {} : { upstreamUrl: upstream }),
+    guardUpstream,
+  };
+}
+
+type Malformed = Extract<PolicySource, { kind: "malformed" }>;
+
+function upstreamUrl(spec: Fields, faults: Malformed[]): string | undefined {
+  const url = field(field(spec, "upstream"), "url");
+  if (typeof url === "string" && url !== "") return url;
+  faults.push(malformed("spec.upstream.url", `is ${describe(url)}: write where connections go`));
+  return undefined;
+}
+
+function readBindings(spec: Fields, faults: Malformed[]): readonly string[] {
+  const found = field(spec, "bindings") ?? [];
+  // One name instead of a list of one is still meant: leaving it out would unguard the Service.
+  const list = Array.isArray(found) ? found : [found];
+  const bindings = list.filter((entry) => typeof entry === "string");
+  if (list !== found || bindings.length !== list.length) {
+    faults.push(malformed("spec.bindings", `is ${describe(found)}: write a list such as [kubernetes]`));
+  }
+  return bindings;
+}
+
+/** The meaning of an annotation's value; false where it is absent, and a fault where it is any other. */
+function choice(
+  metadata: Metadata,
+  key: string,
+  meanings: Readonly<Record<string, boolean>>,
+  faults: Malformed[],
+): boolean {
+  const value = field(metadata.annotations, key);
+  if (value === undefined) return false;
+  const meaning = typeof value === "string" ? field(meanings, value) : undefined;
+  if (typeof meaning === "boolean") return meaning;
+  const allowed = Object.keys(meanings).join(" or ");
+  faults.push(malformed(`metadata.annotations["${key}"]`, `is ${describe(value)}: write ${allowed}`));
+  return false;
+}
