@@ -1,15 +1,20 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+
+const root = join(import.meta.dirname, "..");
 
 // unit: pure functions and the embedded API server; no root, no Debian packages, no addon.
 // root: real kernel, real namespaces; one file at a time, because they share the machine.
 export default defineConfig({
+  root,
+  cacheDir: join(root, "node_modules/.vite"),
   test: {
     projects: [
-      { test: { name: "unit", root: "..", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
+      { root, test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
       {
+        root,
         test: {
           name: "root",
-          root: "..",
           include: ["test/e2e/**/*.test.ts", "test/native/**/*.test.ts"],
           fileParallelism: false,
           testTimeout: 120_000,
