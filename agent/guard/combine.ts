@@ -1,0 +1,28 @@
+/** Many policies, one decision: deny overrides, always. */
+import type { Decision } from "../model/verdict.ts";
+
+/** `decisions` are in the order of their objects' keys: of several equal ones the first is reported. */
+export function combine(decisions: readonly Decision[]): Decision {
+  const deny = decisions.find(({ action }) => action !== "allow" && action !== "forward");
+  if (deny !== undefined) return deny;
+  const forwards = decisions.filter(({ action }) => action === "forward");
+  const [first] = forwards;
+  if (first !== undefined) {
+    const { policy, rule } = first;
+    const differs = forwards.some((other) => targetKey(other) !== targetKey(first));
+    return differs
+      ? { action: "deny", reason: "conflict", ...(policy && { policy }), ...(rule !== undefined && { rule }) }
+      : first;
+  }
+  const allow = decisions.find(({ reason }) => reason === "rule");
+  return allow ?? { action: "allow", reason: "fell-through" };
+}
+
+function targetKey({ forward }: Decision): string {
+  return `${forward?.service}:${forward?.port}`;
+}
+
+/** Whether two decisions do the same to a connection. */
+export function sameEffect(a: Decision, b: Decision): boolean {
+  return a.action === b.action && targetKey(a) === targetKey(b);
+}

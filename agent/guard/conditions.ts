@@ -1,0 +1,27 @@
+/** What an object's author is told: the `Accepted` condition. */
+import type { Claim } from "./claims.ts";
+import type { Condition, Problem } from "./guard.ts";
+
+export function conditionOf({ resolved, doors, problems }: Claim): Condition {
+  const { kind, namespace, name, uid, generation } = resolved.object;
+  const about = { object: { kind, namespace, name }, uid, generation };
+  // What is not about pods is none of ours, whatever its policy says; a reference that leads nowhere could be about pods.
+  const all = [...problems, ...policyProblems(resolved.problem, doors !== undefined)];
+  const [first] = all;
+  if (first !== undefined) {
+    const message = all.map((problem) => problem.message).join("; ");
+    return { ...about, accepted: false, reason: first.reason, message };
+  }
+  if (doors === undefined || doors.length === 0) {
+    const message =
+      "guards nothing: it is not bound to kubernetes, and no policy of it that reads conn.k8s leads to a Service";
+    return { ...about, accepted: true, reason: "NotApplicable", message };
+  }
+  const guarded = doors.map(({ key }) => key).sort();
+  return { ...about, accepted: true, reason: "Accepted", message: `guards ${guarded.join(", ")}` };
+}
+
+function policyProblems(problem: Problem | undefined, guards: boolean): readonly Problem[] {
+  if (problem === undefined) return [];
+  return guards || problem.reason === "TargetNotFound" ? [problem] : [];
+}

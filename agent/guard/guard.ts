@@ -1,0 +1,68 @@
+/** A guard is everything that applies to one destination address, combined. These are the words of this folder. */
+import type { IpAddress } from "../model/address.ts";
+import type { ObjectRef } from "../model/objects.ts";
+import type { Policy } from "../policy/policy.ts";
+
+/** A Service at one of its TCP ports. */
+export interface ServiceRef {
+  /** `namespace/name`. */
+  readonly service: string;
+  readonly port: number;
+}
+
+export interface Destination {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly protocol: "TCP";
+}
+
+/** What an object enforces: rules, or a denial of everything because there are none that can be run. */
+export type InForce =
+  | { readonly kind: "policy"; readonly policy: Policy }
+  | { readonly kind: "refusal"; readonly reason: "policy-invalid" | "target-not-found" };
+
+/** What becomes of a connection about which no rule says anything. */
+export type FallThrough =
+  | { readonly kind: "allow" }
+  | { readonly kind: "upstream"; readonly url: string }
+  /** A policy that must terminate and did not. */
+  | { readonly kind: "refuse" };
+
+export interface GuardPolicy {
+  readonly object: ObjectRef;
+  readonly inForce: InForce;
+  readonly audit: boolean;
+  readonly fallThrough: FallThrough;
+  /** The Services that the guard's addresses stand for, as this policy sees it: a forward to one of them is an allow. */
+  readonly home: readonly ServiceRef[];
+}
+
+export interface Guard {
+  /** Which objects guard, and as which Services. Never changes because a policy's text does. */
+  readonly key: string;
+  readonly destinations: readonly Destination[];
+  /** Ports guarded at every address of every node. */
+  readonly nodePorts: readonly number[];
+  /** In the order of their objects' keys: the first that denies is the one reported. */
+  readonly policies: readonly GuardPolicy[];
+}
+
+export type ConditionReason = "Accepted" | "NotApplicable" | "Invalid" | "TargetNotFound" | "RefNotPermitted";
+
+/** Something about an object that keeps it, or a part of it, from having the effect its author meant. */
+export interface Problem {
+  readonly reason: Exclude<ConditionReason, "Accepted" | "NotApplicable">;
+  /** Lower-case, and what to do about it. */
+  readonly message: string;
+}
+
+/** The `Accepted` condition of one object. */
+export interface Condition {
+  readonly object: ObjectRef;
+  readonly uid: string;
+  /** The generation that was judged: becomes `observedGeneration`. */
+  readonly generation: number;
+  readonly accepted: boolean;
+  readonly reason: ConditionReason;
+  readonly message: string;
+}

@@ -1,0 +1,146 @@
+/** Which policy is in force for each object: what it says now, or what it last said that could be understood. */
+import type { Snapshot } from "../cluster/snapshot.ts";
+import { formatDiagnostic } from "../model/diagnostic.ts";
+import { nameKey, type PolicyObject, refKey, type TrafficPolicy } from "../model/objects.ts";
+import { parsePolicy } from "../policy/parse.ts";
+import type { ParseResult, Policy } from "../policy/policy.ts";
+import type { InForce, Problem } from "./guard.ts";
+import type { LastValid } from "./last-valid.ts";
+import { unfit } from "./validity.ts";
+
+export interface ResolvedPolicy {
+  readonly object: PolicyObject;
+  readonly inForce: InForce;
+  /** Whether the object is about pods at all: the policy in force, or the one that could not be used, reads `conn.k8s.*`. */
+  readonly readsPod: boolean;
+  /** What is wrong with what the object says now, whether or not an older text is in force. */
+  readonly problem?: Problem;
+}
+
+/** By the object's `refKey`. */
+export type ResolvedPolicies = ReadonlyMap<string, ResolvedPolicy>;
+
+/** `parsePolicy`, with a memory for values it has seen: an object's value is replaced when, and only when, it changes. */
+export type PolicyReader = (value: unknown, path: string) => ParseResult;
+
+export function policyReader(): PolicyReader {
+  const seen = new WeakMap<object, ParseResult>();
+  return (value, path) => {
+    if (typeof value !== "object" || value === null) return parsePolicy(value, path);
+    const known = seen.get(value);
+    if (known !== undefined) return known;
+    const result = parsePolicy(value, path);
+    seen.set(value, result);
+    return result;
+  };
+}
+
+/** Reads every policy; remembers in `lastValid` those that are valid and forgets those of objects that are gone. */
+export function resolvePolicies(
+  snapshot: Pick<Snapshot, "endpoints" | "connectionPolicies" | "trafficPolicies">,
+  lastValid: LastValid,
+  read: PolicyReader,
+): ResolvedPolicies {
+  const objects: readonly PolicyObject[] = [...snapshot.endpoints, ...snapshot.connectionPolicies];
+  const texts = new Map(snapshot.trafficPolicies.map((policy) => [nameKey(policy), policy]));
+  const resolved = new Map(
+    objects.map((object) => [
+      refKey(object),
+      resolve(object, currentPolicy(object, texts, read), lastValid, read),
+    ]),
+  );
+  lastValid.retain(objects);
+  return resolved;
+}
+
+/** What an object says now. `document` is the raw text of a policy that can be used; undefined if it has none. */
+type Current =
+  | { readonly ok: true; readonly policy: Policy; readonly document?: unknown }
+  | { readonly ok: false; readonly problem: Problem; readonly readsPod: boolean };
+
+const NO_RULES: Policy = { rules: [], scope: "namespace", readsPod: false };
+
+function currentPolicy(
+  object: PolicyObject,
+  texts: ReadonlyMap<string, TrafficPolicy>,
+  read: PolicyReader,
+): Current {
+  const source = object.policy;
+  switch (source.kind) {
+    case "none":
+      return checked(object, NO_RULES);
+    case "malformed":
+      return invalid(`${source.path}: ${source.message}`, false);
+    case "inline":
+      return parsed(object, source.value, source.path, "", read);
+    case "reference": {
+      const name = `${object.namespace}/${source.name}`;
+      const text = texts.get(name);
+      if (text === undefined) {
+        const message = `${source.path}: NgrokTrafficPolicy ${name} does not exist: create it or change the name`;
+        return { ok: false, problem: { reason: "TargetNotFound", message }, readsPod: false };
+      }
+      return parsed(object, text.value, "spec.policy", `NgrokTrafficPolicy ${name}: `, read);
+    }
+  }
+}
+
+function parsed(
+  object: PolicyObject,
+  value: unknown,
+  path: string,
+  where: string,
+  read: PolicyReader,
+): Current {
+  const result = read(value, path);
+  if (result.ok) return checked(object, result.policy, value);
+  return invalid(where + result.diagnostics.map(formatDiagnostic).join("; "), result.readsPod);
+}
+
+function checked(object: PolicyObject, policy: Policy, document?: unknown): Current {
+  const why = un(object, policy);
+  return why === undefined ? { ok: true, policy, document } : invalid(why, policy.readsPod);
+}
+
+function invalid(message: string, readsPod: boolean): Current {
+  return { ok: false, problem: { reason: "Invalid", message }, readsPod };
+}
+
+function resolve(
+  object: PolicyObject,
+  current: Current,
+  lastValid: LastValid,
+  read: PolicyReader,
+): ResolvedPolicy {
+  if (current.ok) {
+    lastValid.set(object, current.document);
+    return {
+      object,
+      inForce: { kind: "policy", policy: current.policy },
+      readsPod: current.policy.readsPod,
+    };
+  }
+  const last = lastValidPolicy(object, lastValid, read);
+  const { reason, message } = current.problem;
+  const effect =
+    last === undefined
+      ? "until then every connection it guards is denied"
+      : "the last valid policy stays enforced";
+  return {
+    object,
+    inForce:
+      last === undefined
+        ? { kind: "refusal", reason: reason === "TargetNotFound" ? "target-not-found" : "policy-invalid" }
+        : { kind: "policy", policy: last },
+    readsPod: current.readsPod || last?.readsPod === true,
+    problem: { reason, message: `${message}; ${effect}` },
+  };
+}
+
+/** A document that an older version of Podgate understood and this one does not is no policy. */
+function lastValidPolicy(object: PolicyObject, lastValid: LastValid, read: PolicyReader): Policy | undefined {
+  const document = lastValid.get(object);
+  if (document === undefined) return undefined;
+  const result = read(document, "last valid policy");
+  return result.ok && un(object, result.policy) === undefined ? result.policy : undefined;
+}

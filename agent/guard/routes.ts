@@ -1,0 +1,123 @@
+/** Where a url of a policy leads: which endpoints are registered under it, and which Service it names. */
+import type { Snapshot } from "../cluster/snapshot.ts";
+import { type Endpoint, type ObjectRef, refKey } from "../model/objects.ts";
+import { type EndpointUrl, parseForwardUrl, urlKey } from "../policy/url.ts";
+import type { FallThrough, InForce } from "./guard.ts";
+import type { ResolvedPolicies, ResolvedPolicy } from "./policies.ts";
+import type { Services } from "./services.ts";
+
+/** An endpoint that a forward may lead to: its own policy runs before anything is reached. */
+export interface RegisteredEndpoint {
+  readonly object: Endpoint;
+  readonly resolved: ResolvedPolicy;
+  readonly fallThrough: FallThrough;
+}
+
+export interface Route {
+  readonly url: EndpointUrl;
+  /** Sorted by object; empty when nothing is registered there that the asking namespace may use. */
+  readonly endpoints: readonly RegisteredEndpoint[];
+}
+
+export interface Routes {
+  readonly services: Services;
+  /** Where `url`, written in a policy of `namespace`, leads. Error: it is not a url. */
+  locate(url: string, namespace: string): Route | Error;
+}
+
+export function indexRoutes(
+  snapshot: Pick<Snapshot, "endpoints">,
+  policies: ResolvedPolicies,
+  services: Services,
+  trustedNamespaces: ReadonlySet<string>,
+): Routes {
+  const registered = registeredEndpoints(snapshot, policies, trustedNamespaces);
+  const known = new Map<string, Route | Error>();
+  const locate = (text: string, namespace: string): Route | Error => {
+    const url = parseForwardUrl(text);
+    if (url instanceof Error) return url;
+    const all = registered.get(urlKey(url)) ?? [];
+    const endpoints = url.service === undefined ? visibleFrom(namespace, all, trustedNamespaces) : all;
+    return { url, endpoints };
+  };
+  return {
+    services,
+    locate: (text, namespace) => {
+      const key = `${namespace} ${text}`;
+      const route = known.get(key) ?? locate(text, namespace);
+      known.set(key, route);
+      return route;
+    },
+  };
+}
+
+/** By `urlKey`. A url `<svc>.<ns>.internal` belongs to namespace ns: nobody else stands between callers and that Service. */
+function registeredEndpoints(
+  snapshot: Pick<Snapshot, "endpoints">,
+  policies: ResolvedPolicies,
+  trustedNamespaces: ReadonlySet<string>,
+): ReadonlyMap<string, readonly RegisteredEndpoint[]> {
+  const registered = new Map<string, RegisteredEndpoint[]>();
+  for (const object of [...snapshot.endpoints].sort((a, b) => (refKey(a) < refKey(b) ? -1 : 1))) {
+    const url = parseForwardUrl(object.url);
+    const resolved = policies.get(refKey(object));
+    if (url instanceof Error || resolved === undefined) continue;
+    const owner = url.service?.namespace ?? object.namespace;
+    if (owner !== object.namespace && !trustedNamespaces.has(object.namespace)) continue;
+    const entry = { object, resolved, fallThrough: endpointFallThrough(object) };
+    const others = registered.get(urlKey(url));
+    if (others === undefined) registered.set(urlKey(url), [entry]);
+    else others.push(entry);
+  }
+  return registered;
+}
+
+/** What an endpoint does with a connection its rules let fall through, when it is reached by its url. */
+export function endpointFallThrough(endpoint: Endpoint): FallThrough {
+  if (endpoint.kind === "CloudEndpoint") return { kind: "refuse" };
+  return { kind: "upstream", url: endpoint.upstreamUrl ?? "" };
+}
+
+/**
+ * A url that belongs to no namespace means what the asking namespace registered under it, else what a trusted one
+ * did. Only a policy of a trusted namespace looks further, so that no tenant can lay a trap for another's url.
+ */
+function visibleFrom(
+  namespace: string,
+  all: readonly RegisteredEndpoint[],
+  trustedNamespaces: ReadonlySet<string>,
+): readonly RegisteredEndpoint[] {
+  const own = all.filter(({ object }) => object.namespace === namespace);
+  if (own.length > 0) return own;
+  const trusted = all.filter(({ object }) => trustedNamespaces.has(object.namespace));
+  if (trusted.length > 0) return trusted;
+  return trustedNamespaces.has(namespace) ? all : [];
+}
+
+export function forwardUrls(inForce: InForce): readonly string[] {
+  if (inForce.kind !== "policy") return [];
+  return inForce.policy.rules.flatMap((rule) =>
+    rule.actions.flatMap((action) => (action.type === "forward-internal" ? [action.url] : [])),
+  );
+}
+
+export interface ChainLink {
+  readonly object: ObjectRef;
+  readonly inForce: InForce;
+}
+
+/** A policy and the policies of all endpoints that its forwards can lead through, each once. */
+export function chainOf(start: ChainLink, routes: Routes): readonly ChainLink[] {
+  const links = new Map([[refKey(start.object), start]]);
+  // A Map's iterator also visits what is added meanwhile.
+  for (const { object, inForce } of links.values()) {
+    for (const url of forwardUrls(inForce)) {
+      const route = routes.locate(url, object.namespace);
+      if (route instanceof Error) continue;
+      for (const next of route.endpoints) {
+        if (!links.has(refKey(next.object))) links.set(refKey(next.object), next.resolved);
+      }
+    }
+  }
+  return [...links.values()];
+}

@@ -1,0 +1,22 @@
+/** What a kind of object demands of its policy, beyond being a policy. */
+import type { PolicyObject } from "../model/objects.ts";
+import { alwaysTerminates } from "../policy/evaluate.ts";
+import type { Policy } from "../policy/policy.ts";
+
+/** Why `object` cannot use `policy`, as a message; undefined if it can. */
+export function unfit(object: PolicyObject, policy: Policy): string | undefined {
+  if (object.kind === "CloudEndpoint" && !alwaysTerminates(policy)) {
+    return (
+      "ERR_NGROK_2235: the traffic policy provided is not guaranteed to handle traffic: " +
+      "end it with a rule without expressions that denies or forwards"
+    );
+  }
+  // "No rules" must not read as "allow": it is what a lost or mistyped list looks like.
+  if (object.policy.kind !== "none" && policy.rules.length === 0) {
+    return "the policy has no on_tcp_connect rule: write one, or remove the policy";
+  }
+  if (object.kind === "ConnectionPolicy" && object.policy.kind === "none") {
+    return "the object has no policy: write spec.trafficPolicy";
+  }
+  return undefined;
+}
