@@ -23,6 +23,10 @@ export class AddressTables {
     this.#nodeAddresses.load();
   }
 
+  sizes(): { destinations: number; node_ports: number } {
+    return { destinations: this.#destinations.size, node_ports: this.#nodePorts.size };
+  }
+
   /** The guard number that most of the wanted guard's addresses have now, among those that `free` accepts. */
   incumbent(guard: WantGuard, free: (number: number) => boolean): number | undefined {
     const votes = new Map<number, number>();

@@ -65,6 +65,7 @@ export class Dataplane {
   readonly #guardNumbers = new Registry();
   readonly #retirement: Retirement;
   #wanted: readonly WantPod[] = [];
+  #retiring = 0; // verdicts out of use and still in the kernel
   #known = false;
 
   constructor(maps: Maps, clock: Clock, graceMs = 2000) {
@@ -98,6 +99,7 @@ export class Dataplane {
 
   #load(): void {
     this.#retirement.clear();
+    this.#retiring = 0;
     this.#pods.load();
     this.#forwards.load();
     this.#verdicts.load((kind, subject, forward) => {
@@ -171,8 +173,13 @@ export class Dataplane {
       guards: 1,
       verdicts: (guard.perPod ? subjects.perPod : subjects.perNamespace).length,
     });
+    // What is about to go still takes room until its grace period is over.
+    budget.take({
+      ...this.#addresses.sizes(),
+      guards: this.#verdicts.guardCount(),
+      verdicts: this.#verdicts.size() + this.#retiring,
+    });
     const exists = (guard: WantGuard) => this.#guardNumbers.get(guard.key) !== undefined;
-    for (const guard of guards) if (exists(guard)) budget.take(demand(guard));
     const refused = guards.filter((guard) => !exists(guard) && !budget.admit(demand(guard)));
     const admitted = refused.length === 0 ? guards : guards.filter((guard) => !refused.includes(guard));
     if (refused.length === 0) return { admitted, refused: [], budget };
@@ -223,7 +230,9 @@ export class Dataplane {
 
   #retireVerdicts(keys: readonly Buffer[]): void {
     if (keys.length === 0) return;
+    this.#retiring += keys.length;
     this.#retirement.add(() => {
+      this.#retiring -= keys.length;
       const unused = keys.filter((key) => !this.#verdicts.inUse(key));
       if (unused.length > 0) this.#maps.verdicts.deleteBatch(Buffer.concat(unused));
     });

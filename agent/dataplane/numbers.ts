@@ -28,6 +28,7 @@ export class Counter {
 /** Names that keep their number as long as they are in use. */
 export class Registry {
   readonly #numbers = new Map<string, number>();
+  readonly #named = new Set<number>();
   readonly #counter = new Counter();
 
   /** Makes `number` taken, without a name: something in the kernel still bears it. */
@@ -35,10 +36,12 @@ export class Registry {
     this.#counter.seen(number);
   }
 
-  /** Takes over what the kernel already holds. */
+  /** Takes over what the kernel already holds, unless another name has that number. */
   adopt(name: string, number: number): void {
     this.#counter.seen(number);
-    this.#numbers.set(name, number);
+    if (this.#named.has(number)) return;
+    this.release(name);
+    this.#set(name, number);
   }
 
   get(name: string): number | undefined {
@@ -49,17 +52,24 @@ export class Registry {
     const known = this.#numbers.get(name);
     if (known !== undefined) return known;
     const number = this.#counter.next();
-    this.#numbers.set(name, number);
+    this.#set(name, number);
     return number;
   }
 
   /** The name may come back; it then gets another number. */
   release(name: string): void {
+    const number = this.#numbers.get(name);
+    if (number !== undefined) this.#named.delete(number);
     this.#numbers.delete(name);
   }
 
   names(): IterableIterator<string> {
     return this.#numbers.keys();
+  }
+
+  #set(name: string, number: number): void {
+    this.#numbers.set(name, number);
+    this.#named.add(number);
   }
 }
 

@@ -52,6 +52,15 @@ export class VerdictTable {
     return this.#states.has(guard);
   }
 
+  guardCount(): number {
+    return this.#states.size;
+  }
+
+  /** How many verdicts the guards hold. */
+  size(): number {
+    return this.#states.values().reduce((sum, { bodies }) => sum + bodies.size, 0);
+  }
+
   /** Numbers of `forwards` that some current verdict names. */
   forwards(): Set<number> {
     const used = new Set<number>();

@@ -1,0 +1,179 @@
+/**
+ * Owns what the agent has in the kernel: loads the programs, shares their pinned maps, attaches them, reads their
+ * events. Enforcement is pinned and outlives this object; closing it closes descriptors only.
+ */
+import { chmodSync, existsSync, mkdirSync, renameSync, unlinkSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { encodeU32, encodeU64 } from "./abi.ts";
+import { type Maps, mapNames } from "./dataplane.ts";
+import type { BpfMap, BpfObject, BpfProgram, EventReader, Native } from "./native.ts";
+
+/** Pinned besides the tables: they must survive a restart too, with their content. */
+const otherMaps = ["events", "event_limits", "counters", "lost", "forwarded"] as const;
+export const programNames = ["connect4", "connect6", "getpeername4", "getpeername6"] as const;
+
+export interface KernelOptions {
+  /** Directory on a bpffs; made if missing, mode 0700: whoever can open the pins owns the policy. */
+  readonly pinPath: string;
+  /** The cgroup that holds the pods' directories. */
+  readonly cgroupRoot: string;
+  /** Depth of `cgroupRoot` in the whole hierarchy. */
+  readonly cgroupLevel: number;
+  /** Cookie of the node's own network namespace; 0n where the kernel does not tell. */
+  readonly nodeNetnsCookie: bigint;
+  /** Events per second, caller and guard. The rest is counted as suppressed. */
+  readonly eventsPerSecond: number;
+  /** Sizes other than those of bpf/maps.h, for maps that are not pinned yet. */
+  readonly maxEntries?: Readonly<Record<string, number>>;
+}
+
+export class Kernel {
+  readonly maps: Maps & { readonly events: BpfMap; readonly counters: BpfMap; readonly lost: BpfMap };
+  readonly #native: Native;
+  readonly #options: KernelOptions;
+  readonly #object: BpfObject;
+  readonly #opened: { close(): void }[] = [];
+
+  /** @throws NativeError with the verifier's log, or an Error that says what the node lacks. */
+  constructor(native: Native, options: KernelOptions) {
+    this.#native = native;
+    this.#options = options;
+    makePinDirectories(native, options.pinPath);
+    this.#object = new native.BpfObject(objectPath("connect"));
+    this.#opened.push(this.#object);
+    for (const name of [...mapNames, ...otherMaps]) {
+      const maxEntries = options.maxEntries?.[name];
+      if (maxEntries !== undefined) this.#object.setMaxEntries(name, maxEntries);
+      this.#object.setPinPath(name, mapPin(options.pinPath, name));
+    }
+    this.#object.setGlobal("kubepods_level", encodeU32(options.cgroupLevel));
+    this.#object.setGlobal("node_netns_cookie", encodeU64(options.nodeNetnsCookie));
+    this.#object.setGlobal("events_per_second", encodeU32(options.eventsPerSecond));
+    this.#load();
+    const map = (name: string) => this.#own(this.#object.map(name));
+    const tables = Object.fromEntries(mapNames.map((name) => [name, map(name)])) as Record<
+      (typeof mapNames)[number],
+      BpfMap
+    >;
+    this.maps = { ...tables, events: map("events"), counters: map("counters"), lost: map("lost") };
+  }
+
+  /** Puts the programs in force. A link that is there is updated in place, so that no connect finds none. */
+  attach(): void {
+    for (const name of programNames) {
+      const program = this.#own(this.#object.program(name));
+      this.#attach(name, program);
+    }
+  }
+
+  /** Reads events until `close`. What `onRecords` throws goes to `onError`. */
+  readEvents(onRecords: (batch: Buffer) => void, onError: (error: Error) => void): EventReader {
+    return this.#own(
+      new this.#native.EventReader(this.maps.events, { maxBatchBytes: 1 << 18 }, onRecords, onError),
+    );
+  }
+
+  program(name: (typeof programNames)[number]): BpfProgram {
+    return this.#own(this.#object.program(name));
+  }
+
+  close(): void {
+    for (const handle of this.#opened.reverse()) handle.close();
+    this.#opened.length = 0;
+  }
+
+  #own<T extends { close(): void }>(handle: T): T {
+    this.#opened.push(handle);
+    return handle;
+  }
+
+  #load(): void {
+    try {
+      this.#object.load();
+    } catch (cause) {
+      this.close();
+      const message = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(
+        `load the connect programs: ${message} (a map pinned by another version has another shape: run \`podgate cleanup\` first)`,
+        { cause },
+      );
+    }
+  }
+
+  #attach(name: string, program: BpfProgram): void {
+    const pin = linkPin(this.#options.pinPath, name);
+    const fresh = `${pin}.new`;
+    if (existsSync(fresh)) unlinkSync(fresh); // of an agent that died below; its older link is still at `pin`
+    if (existsSync(pin)) {
+      const link = this.#native.BpfLink.open(pin);
+      try {
+        if (link.info().cgroupId === this.#native.cgroupId(this.#options.cgroupRoot)) {
+          link.update(program);
+          return;
+        }
+      } finally {
+        link.close();
+      }
+    }
+    // No link, or one on a cgroup that is no longer the pods': the new one is in force before the old one goes.
+    const link = program.attachCgroup(this.#options.cgroupRoot);
+    try {
+      link.pin(fresh);
+      if (existsSync(pin)) unlinkSync(pin);
+      renameSync(fresh, pin);
+    } finally {
+      link.close();
+    }
+  }
+}
+
+/** How deep `cgroupRoot` lies below its mount's root; a cgroup namespace may hide more above. */
+export function mountDepth(native: Native, cgroupRoot: string): number {
+  const root = mountRoot(native, cgroupRoot);
+  return relative(root, cgroupRoot).split("/").filter(Boolean).length;
+}
+
+/** The topmost directory above `path` that is still on cgroup2. */
+export function mountRoot(native: Native, path: string): string {
+  let root = path;
+  while (dirname(root) !== root && native.isCgroup2(dirname(root))) root = dirname(root);
+  return root;
+}
+
+export function mapPin(pinPath: string, name: string): string {
+  return join(pinPath, "maps", name);
+}
+
+export function linkPin(pinPath: string, name: string): string {
+  return join(pinPath, "links", name);
+}
+
+/** Where a built BPF object is, seen from the source tree or from the bundle in dist/. */
+export function objectPath(name: string): string {
+  const candidates = ["../../bpf/out", "../bpf/out", "bpf"].map((directory) =>
+    join(import.meta.dirname, directory, `${name}.bpf.o`),
+  );
+  const path = candidates.find((candidate) => existsSync(candidate));
+  if (path === undefined)
+    throw new Error(`find ${name}.bpf.o: not at ${candidates.join(", ")}; run \`node setup.cjs\``);
+  return path;
+}
+
+function makePinDirectories(native: Native, pinPath: string): void {
+  try {
+    mkdirSync(pinPath, { recursive: true, mode: 0o700 });
+    chmodSync(pinPath, 0o700);
+  } catch (cause) {
+    throw new Error(
+      `make the pin directory ${pinPath}: ${(cause as Error).message}: mount a bpf filesystem there or pass --pin-path`,
+      { cause },
+    );
+  }
+  if (!native.isBpffs(pinPath)) {
+    throw new Error(
+      `use ${pinPath} for pins: it is not on a bpf filesystem: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`,
+    );
+  }
+  mkdirSync(join(pinPath, "maps"), { recursive: true, mode: 0o700 });
+  mkdirSync(join(pinPath, "links"), { recursive: true, mode: 0o700 });
+}

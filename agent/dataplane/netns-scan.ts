@@ -1,0 +1,52 @@
+/** Which network namespaces the pods' tasks are in, and how deep the kubepods root really lies. Needs kernel BTF. */
+import { encodeU64, layouts } from "./abi.ts";
+import { objectPath } from "./kernel.ts";
+import type { BpfProgram, Native } from "./native.ts";
+
+/** A task somewhere below the kubepods root. Ids are 0n where there is no such ancestor. */
+export interface TaskNetns {
+  readonly cookie: bigint;
+  /** The cgroup directly under the root that the task is in or below. */
+  readonly child: bigint;
+  /** And the one below that. */
+  readonly grandchild: bigint;
+  /** Depth of the root in the whole hierarchy. */
+  readonly rootLevel: number;
+}
+
+const MAX_BYTES = 8 << 20;
+
+export class NetnsScan {
+  readonly #program: BpfProgram;
+
+  /** @throws NativeError where the kernel cannot: then namespaces are no evidence and cgroups decide alone. */
+  constructor(native: Native, cgroupRoot: string) {
+    const object = new native.BpfObject(objectPath("netns"));
+    try {
+      object.setGlobal("kubepods_cgroup", encodeU64(native.cgroupId(cgroupRoot)));
+      object.load();
+      this.#program = object.program("task_netns");
+    } finally {
+      object.close();
+    }
+  }
+
+  /** One entry per task, in no order. */
+  read(): TaskNetns[] {
+    const bytes = this.#program.iterate(MAX_BYTES);
+    const at = layouts.task_netns;
+    return Array.from({ length: Math.floor(bytes.length / at.size) }, (_, i) => {
+      const line = bytes.subarray(i * at.size, (i + 1) * at.size);
+      return {
+        cookie: line.readBigUInt64LE(at.netns_cookie),
+        child: line.readBigUInt64LE(at.child),
+        grandchild: line.readBigUInt64LE(at.grandchild),
+        rootLevel: line.readUInt32LE(at.root_level),
+      };
+    });
+  }
+
+  close(): void {
+    this.#program.close();
+  }
+}
