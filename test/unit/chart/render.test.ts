@@ -1,0 +1,135 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { chartFile, chartFolder, helm, helmMissing, type Manifest, manifests, render } from "./helm.ts";
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const skipped = helmMissing();
+
+/** Everything the agent may do in the API. A rule that is not here needs a reason, and then a line here. */
+const allowedRules = [
+  "watch core/pods",
+  "watch core/nodes",
+  "watch core/namespaces",
+  "watch core/services",
+  "watch discovery.k8s.io/endpointslices",
+  "watch gateway.networking.k8s.io/referencegrants",
+  "watch ngrok.k8s.ngrok.com/agentendpoints",
+  "watch ngrok.k8s.ngrok.com/cloudendpoints",
+  "watch ngrok.k8s.ngrok.com/ngroktrafficpolicies",
+  "watch podgate.dev/connectionpolicies",
+  "report ngrok.k8s.ngrok.com/agentendpoints/status",
+  "report ngrok.k8s.ngrok.com/cloudendpoints/status",
+  "report podgate.dev/connectionpolicies/status",
+];
+const verbSets: Record<string, string> = { "get,list,watch": "watch", "get,update,patch": "report" };
+
+function rulesOf(role: Manifest): string[] {
+  return role.rules.flatMap((rule: Manifest) => {
+    const verbs = verbSets[rule.verbs.join(",")] ?? `verbs ${rule.verbs.join(",")}`;
+    return rule.apiGroups.flatMap((group: string) =>
+      rule.resources.map((resource: string) => `${verbs} ${group === "" ? "core" : group}/${resource}`),
+    );
+  });
+}
+
+function daemonSet(...args: string[]): Manifest {
+  return manifests(render("podgate", ...args)).find((manifest) => manifest.kind === "DaemonSet");
+}
+
+describe.skipIf(skipped !== undefined)(
+  `the chart, rendered by helm${skipped === undefined ? "" : ` (skipped: ${skipped})`}`,
+  () => {
+    test("helm lint has nothing to say, warnings included", () => {
+      const result = helm("lint", "--strict", chartFolder);
+      expect(result.stdout + result.stderr).toContain("0 chart(s) failed");
+      expect(result.status).toBe(0);
+    });
+
+    test.each([
+      ["the default values", "podgate", "default", []],
+      ["every value set", "podgate", "every-value", ["--values", here("values/every-value.yaml")]],
+      ["a digest and another release name", "prod", "by-digest", ["--values", here("values/by-digest.yaml")]],
+    ])("%s render as the golden file says", (_, release, name, args) => {
+      const file = here(`golden/${name}.yaml`);
+      const rendered = render(release, ...args);
+      if (process.env.UPDATE_GOLDEN === "1") writeFileSync(file, rendered);
+      expect(rendered).toBe(readFileSync(file, "utf8"));
+    });
+
+    test.each([
+      ["a log level that does not exist", ["--set", "logLevel=loud"], "logLevel"],
+      ["a key that does not exist", ["--set", "loglevel=debug"], "loglevel is not allowed"],
+      ["a nested key that does not exist", ["--set", "image.name=x"], "image"],
+      ["an identity mode that does not exist", ["--set", "hostNetworkIdentity=ip"], "hostNetworkIdentity"],
+      ["a namespace that cannot be one", ["--set", "trustedNamespaces={Not_One}"], "trustedNamespaces"],
+      ["a relative pin path", ["--set", "hostPaths.pins=pins"], "hostPaths.pins"],
+      ["a digest that is not one", ["--set", "image.digest=latest"], "image.digest"],
+    ])("%s is refused, and the message names it", (_, args, name) => {
+      const result = helm("template", "podgate", chartFolder, ...args);
+      expect(result.status).not.toBe(0);
+      expect(result.stderr).toContain(name);
+    });
+
+    test("the container has three capabilities and is not privileged", () => {
+      const { containers, initContainers } = daemonSet().spec.template.spec;
+      expect(initContainers).toBeUndefined();
+      expect(containers).toHaveLength(1);
+      expect(containers[0].securityContext).toEqual({
+        privileged: false,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        runAsUser: 0,
+        runAsGroup: 0,
+        seccompProfile: { type: "RuntimeDefault" },
+        capabilities: { drop: ["ALL"], add: ["BPF", "NET_ADMIN", "PERFMON"] },
+      });
+    });
+
+    test("only the pins and the state directory of the node are writable", () => {
+      const { containers, volumes } = daemonSet().spec.template.spec;
+      const writable = containers[0].volumeMounts.filter((mount: Manifest) => mount.readOnly !== true);
+      const paths = writable.map(
+        (mount: Manifest) => volumes.find((v: Manifest) => v.name === mount.name).hostPath.path,
+      );
+      expect(paths).toEqual(["/sys/fs/bpf/podgate", "/run/podgate"]);
+    });
+
+    test("the agent is told to keep its pins and state where the node's directories are mounted", () => {
+      const [agent] = daemonSet().spec.template.spec.containers;
+      const mountPaths = agent.volumeMounts.map((mount: Manifest) => mount.mountPath);
+      const flags = agent.args.filter((arg: string) => /^--(pin-path|state-dir)=/.test(arg));
+      expect(flags).toHaveLength(2);
+      for (const flag of flags) expect(mountPaths).toContain(flag.split("=")[1]);
+    });
+
+    test("the ClusterRole is exactly the allow-list: no secrets, no pod is written", () => {
+      const role = manifests(render("podgate")).find((manifest) => manifest.kind === "ClusterRole");
+      expect(rulesOf(role)).toEqual(allowedRules);
+    });
+
+    test("the release's own namespace is trusted once, whatever the list says", () => {
+      const trusted = (...args: string[]) =>
+        daemonSet(...args).spec.template.spec.containers[0].args.find((arg: string) =>
+          arg.startsWith("--trusted"),
+        );
+      expect(trusted("--set", "trustedNamespaces={a,podgate-system}")).toBe(
+        "--trusted-namespaces=a,podgate-system",
+      );
+      expect(trusted("--values", here("values/by-digest.yaml"))).toBe("--trusted-namespaces=podgate-system");
+    });
+
+    test("an installation brings the four custom resources, and an existing cluster can leave them out", () => {
+      const kinds = (text: string) =>
+        manifests(text).filter((m) => m.kind === "CustomResourceDefinition").length;
+      expect(kinds(render("podgate", "--include-crds"))).toBe(4);
+      expect(kinds(render("podgate"))).toBe(0);
+    });
+  },
+);
+
+test("chart, app and package carry one version", () => {
+  const chart = chartFile("Chart.yaml");
+  const { version } = JSON.parse(readFileSync(here("../../../package.json"), "utf8"));
+  expect([chart.version, chart.appVersion]).toEqual([version, version]);
+});
