@@ -1,4 +1,4 @@
-/** A parsed, checked policy: what `evaluate` runs. Built only by `parse`. */
+/** A parsed, checked policy: what `evaluate` runs. Built only by `parsePolicy`. */
 import type { Diagnostic } from "../model/diagnostic.ts";
 import type { Identity } from "../model/identity.ts";
 
@@ -25,8 +25,8 @@ export interface Rule {
 }
 
 /**
- * What of a caller can change a policy's verdict. "namespace": only namespace and error_code, so one verdict
- * serves every pod of a namespace; "pod": anything else of the pod.
+ * What of a caller can change a policy's verdict. "namespace": only namespace, error_code and
+ * error_message, so one verdict serves every pod of a namespace; "pod": anything else of the pod.
  */
 export type Scope = "namespace" | "pod";
 
@@ -37,7 +37,10 @@ export interface Policy {
   readonly readsPod: boolean;
 }
 
-/** The result of reading a policy: every error at once, warnings beside a good one. */
+/**
+ * The result of reading a policy: every error at once, warnings beside a good one. `readsPod` of a bad one: whether
+ * anything in it, HTTP rules included, mentions `conn.k8s`.
+ */
 export type ParseResult =
   | { readonly ok: true; readonly policy: Policy; readonly warnings: readonly Diagnostic[] }
   | { readonly ok: false; readonly diagnostics: readonly Diagnostic[]; readonly readsPod: boolean };

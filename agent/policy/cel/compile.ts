@@ -2,7 +2,7 @@
 import type { Identity } from "../../model/identity.ts";
 import type { Expression } from "../policy.ts";
 import { variableValues } from "../variables.ts";
-import { checkCost } from "./cost.ts";
+import { boundCost } from "./cost.ts";
 import { typed, untyped, useRe2 } from "./engine.ts";
 import { ExpressionFault } from "./fault.ts";
 import { readVariables } from "./vocabulary.ts";
@@ -12,6 +12,8 @@ const MAX_SOURCE_BYTES = 4096;
 export interface CompiledExpression extends Expression {
   /** Full paths of the variables it may read, such as `conn.k8s.pod.metadata.namespace`. */
   readonly reads: ReadonlySet<string>;
+  /** Bound of one evaluation, in the units of cost.ts. */
+  readonly cost: number;
 }
 
 /** `text` compiled, type-checked and bounded, or why it is refused. Never throws. */
@@ -21,26 +23,26 @@ export function compileExpression(text: string): CompiledExpression | Expression
   }
   if (!text.isWellFormed()) return new ExpressionFault("the expression is no Unicode text: write it again");
   try {
-    const reads = check(text);
+    const { reads, cost } = check(text);
     const program = untyped.parse(text);
     useRe2(program.ast);
-    return { text, reads, evaluate: (identity) => run(program, identity) };
+    return { text, reads, cost, evaluate: (identity) => run(program, identity) };
   } catch (thrown) {
     return faultOf(thrown);
   }
 }
 
-/** The variables that `text` reads. Throws when it is no expression of type bool within bounds. */
-function check(text: string): ReadonlySet<string> {
+/** What `text` reads and costs. Throws when it is no expression of type bool within bounds. */
+function check(text: string): { reads: ReadonlySet<string>; cost: number } {
   const { ast, check: checkTypes } = typed.parse(text);
   const reads = readVariables(ast);
   useRe2(ast);
-  checkCost(ast);
+  const cost = boundCost(ast);
   const { valid, type, error } = checkTypes();
   if (!valid) throw error;
   if (type !== "bool")
     throw new ExpressionFault(`the expression is of type ${type}: compare it with something`);
-  return reads;
+  return { reads, cost };
 }
 
 function run(program: (values: object) => unknown, identity: Identity): boolean | Error {

@@ -40,10 +40,11 @@ const SCALAR: Shape = { length: 1 };
 const AVERAGE: Shape = { length: ANNOTATION_BYTES / MAX_ANNOTATIONS, average: true };
 const ANNOTATIONS: Shape = { length: MAX_ANNOTATIONS, element: AVERAGE };
 
-/** Throws an ExpressionFault when `root` could take too long. Its names have been checked and its patterns compiled. */
-export function checkCost(root: ASTNode): void {
+/** The most that evaluating `root` can cost, in units. Throws an ExpressionFault when that is too much. Its names have been checked and its patterns compiled. */
+export function boundCost(root: ASTNode): number {
   const { cost } = estimate(root, { bound: new Map(), nesting: 0 });
   if (cost > MAX_COST) throw new ExpressionFault("the expression could take too long: make it simpler", root);
+  return cost;
 }
 
 function estimate(node: ASTNode, scope: Scope): Estimate {
