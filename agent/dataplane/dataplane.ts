@@ -6,6 +6,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../model/clock.ts";
 import { type Identity, unresolved } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
+import { subjects } from "../policy/materialize.ts";
+import type { Scope } from "../policy/policy.ts";
 import { NO_RULE, SUBJECT_NAMESPACE, SUBJECT_POD, SUBJECT_UNRESOLVED } from "./abi.ts";
 import { AddressTables } from "./address-tables.ts";
 import { Budget, type Demand, type Pressure } from "./capacity.ts";
@@ -114,15 +116,18 @@ export class Dataplane {
     // Pods first get numbers and addresses; nobody finds them before `publish`.
     let changes = this.#pods.prepare(want.pods);
     this.#wanted = want.pods;
-    const subjects = this.#subjects(want.pods);
+    const subjectsOf = {
+      pod: this.#subjects("pod", want.pods),
+      namespace: this.#subjects("namespace", want.pods),
+    };
     this.#claimNumbers(want.guards);
-    const { admitted, refused, budget } = this.#admit(want.guards, subjects);
+    const { admitted, refused, budget } = this.#admit(want.guards, subjectsOf);
 
     // Verdicts before the addresses that lead to them and before the pods they are about.
     let decisions = 0;
     for (const guard of admitted) {
-      const bodies = this.#decide(guard, guard.perPod ? subjects.perPod : subjects.perNamespace);
-      if (this.#verdicts.set(this.#guardNumbers.take(guard.key), guard.perPod, bodies)) changes += 1;
+      const bodies = this.#decide(guard, subjectsOf[guard.scope]);
+      if (this.#verdicts.set(this.#guardNumbers.take(guard.key), guard.scope === "pod", bodies)) changes += 1;
       decisions += bodies.size;
       if (decisions < DECISIONS_PER_TURN) continue;
       decisions = 0;
@@ -160,7 +165,7 @@ export class Dataplane {
   }
 
   /** Guards that exist always fit; new ones only while the maps are under 90 %. The rest share one that refuses. */
-  #admit(guards: readonly WantGuard[], subjects: Subjects) {
+  #admit(guards: readonly WantGuard[], subjectsOf: Readonly<Record<Scope, readonly Subject[]>>) {
     const budget = new Budget({
       destinations: this.#maps.destinations.maxEntries,
       node_ports: this.#maps.node_ports.maxEntries,
@@ -171,7 +176,7 @@ export class Dataplane {
       destinations: guard.destinations.length,
       node_ports: guard.nodePorts.length,
       guards: 1,
-      verdicts: (guard.perPod ? subjects.perPod : subjects.perNamespace).length,
+      verdicts: subjectsOf[guard.scope].length,
     });
     // What is about to go still takes room until its grace period is over.
     budget.take({
@@ -186,27 +191,22 @@ export class Dataplane {
     return { admitted: [...admitted, overLimit(refused)], refused: refused.map(({ key }) => key), budget };
   }
 
-  #subjects(pods: readonly WantPod[]): Subjects {
+  #subjects(scope: Scope, pods: readonly WantPod[]): readonly Subject[] {
     const nobody = {
       code: subjectCode(SUBJECT_UNRESOLVED, 0),
       identity: unresolved("the caller is no pod that this node's agent knows"),
     };
-    const podSubject = (pod: WantPod): Subject => ({
-      code: subjectCode(SUBJECT_POD, this.#pods.podNumber(pod.uid)),
-      identity: pod.identity,
-    });
-    // Any pod of a namespace stands for it: the policy reads nothing else. Oversized pods have another error code.
-    const namespaces = new Map<string, Subject>();
-    for (const pod of pods) {
-      if (pod.oversized || namespaces.has(pod.namespace)) continue;
-      const code = subjectCode(SUBJECT_NAMESPACE, this.#pods.namespaceNumber(pod.namespace));
-      namespaces.set(pod.namespace, { code, identity: pod.identity });
-    }
-    const oversized = pods.filter((pod) => pod.oversized);
-    return {
-      perPod: [nobody, ...pods.map(podSubject)],
-      perNamespace: [nobody, ...namespaces.values(), ...oversized.map(podSubject)],
-    };
+    const identities = pods.map(({ identity }) => identity);
+    return [
+      nobody,
+      ...subjects(scope, identities).map((subject): Subject => {
+        const code =
+          subject.kind === "pod"
+            ? subjectCode(SUBJECT_POD, this.#pods.podNumber(subject.identity.id))
+            : subjectCode(SUBJECT_NAMESPACE, this.#pods.namespaceNumber(subject.namespace));
+        return { code, identity: { kind: "pod", pod: subject.identity } };
+      }),
+    ];
   }
 
   #decide(guard: WantGuard, subjects: readonly Subject[]): Map<SubjectCode, VerdictBody> {
@@ -251,18 +251,13 @@ export class Dataplane {
   }
 }
 
-interface Subjects {
-  readonly perPod: readonly Subject[];
-  readonly perNamespace: readonly Subject[];
-}
-
 /** What stands in for guards that there is no room for: an address that was to be guarded must not be open. */
 function overLimit(refused: readonly WantGuard[]): WantGuard {
   return {
     key: OVER_LIMIT_KEY,
     destinations: refused.flatMap(({ destinations }) => destinations),
     nodePorts: refused.flatMap(({ nodePorts }) => nodePorts),
-    perPod: false,
+    scope: "namespace",
     decide: () => ({ action: "deny", reason: "over-limit" }),
   };
 }

@@ -145,7 +145,7 @@ export interface Native {
   isCgroup2(path: string): boolean;
   /** An exclusive lock (flock) on a directory. EWOULDBLOCK when somebody holds it. */
   lockDirectory(path: string): Handle;
-  /** For kernels before 5.11, which charge maps to RLIMIT_MEMLOCK. Does nothing where that is not permitted. */
+  /** For kernels before 5.11, which charge maps to RLIMIT_MEMLOCK. Where that is not permitted, up to the hard limit. */
   setMemlockUnlimited(): void;
 }
 

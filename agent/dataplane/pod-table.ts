@@ -55,19 +55,19 @@ export class PodTable {
   /** Numbers the pods and writes what no hook looks at before `publish`. Returns entries written. */
   prepare(pods: readonly WantPod[]): number {
     for (const pod of pods) {
-      const namespaceNumber = this.#kernelNamespaces.get(pod.uid);
-      if (namespaceNumber !== undefined && this.#namespaceNumbers.get(pod.namespace) === undefined) {
-        this.#namespaceNumbers.adopt(pod.namespace, namespaceNumber);
+      const namespaceNumber = this.#kernelNamespaces.get(pod.identity.id);
+      if (namespaceNumber !== undefined && this.#namespaceNumbers.get(pod.identity.namespace) === undefined) {
+        this.#namespaceNumbers.adopt(pod.identity.namespace, namespaceNumber);
       }
-      this.#uids.set(this.podNumber(pod.uid), pod.uid);
+      this.#uids.set(this.podNumber(pod.identity.id), pod.identity.id);
     }
     return this.#pods.put(
       pods.map((pod) => ({
-        key: encodeU32(this.podNumber(pod.uid)),
+        key: encodeU32(this.podNumber(pod.identity.id)),
         value: encodePod({
-          uid: pod.uid,
-          namespaceNumber: this.namespaceNumber(pod.namespace),
-          flags: pod.oversized ? POD_OVERSIZED : 0,
+          uid: pod.identity.id,
+          namespaceNumber: this.namespaceNumber(pod.identity.namespace),
+          flags: pod.identity.errorCode !== "" ? POD_OVERSIZED : 0,
           addresses: pod.addresses,
         }),
       })),
@@ -81,7 +81,7 @@ export class PodTable {
     );
     const byNetns = pods.flatMap((pod) =>
       pod.netnsCookies.map(
-        (cookie): Entry => ({ key: encodeU64(cookie), value: encodeU32(this.podNumber(pod.uid)) }),
+        (cookie): Entry => ({ key: encodeU64(cookie), value: encodeU32(this.podNumber(pod.identity.id)) }),
       ),
     );
     // A namespace whose pod is unknown would contradict every caller in it: the cgroups come first and leave last.
@@ -95,7 +95,7 @@ export class PodTable {
 
   /** Deletes pods that are not wanted. Call it after the grace period, with what is wanted then. */
   forget(pods: readonly WantPod[]): void {
-    const wanted = new Set(pods.map((pod) => this.podNumber(pod.uid)));
+    const wanted = new Set(pods.map((pod) => this.podNumber(pod.identity.id)));
     const stale = this.#pods.stale(new Set([...wanted].map((number) => keyText(encodeU32(number)))));
     this.#pods.delete(stale);
     for (const key of stale) {
@@ -108,8 +108,8 @@ export class PodTable {
   }
 
   #ref(pod: WantPod): Buffer {
-    const flags = pod.oversized ? POD_OVERSIZED : 0;
-    return encodePodRef(this.podNumber(pod.uid), this.namespaceNumber(pod.namespace), flags);
+    const flags = pod.identity.errorCode !== "" ? POD_OVERSIZED : 0;
+    return encodePodRef(this.podNumber(pod.identity.id), this.namespaceNumber(pod.identity.namespace), flags);
   }
 }
 

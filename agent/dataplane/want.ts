@@ -1,14 +1,12 @@
 /** What the kernel should hold, in the words of the layers above. */
 import type { IpAddress } from "../model/address.ts";
-import type { Identity } from "../model/identity.ts";
+import type { Identity, PodIdentity } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
+import type { Scope } from "../policy/policy.ts";
 
 export interface WantPod {
-  readonly uid: string;
-  readonly namespace: string;
-  /** Always of kind "pod": a pod that is unresolved is not registered at all. */
-  readonly identity: Identity;
-  readonly oversized: boolean;
+  /** With an error code (ERR_NGROK_28000) the pod has verdicts of its own in every guard. */
+  readonly identity: PodIdentity;
   readonly cgroupIds: readonly bigint[];
   readonly netnsCookies: readonly bigint[];
   /** The pod's own addresses; at most 4 are kept. Empty for a pod in the node's namespace. */
@@ -20,8 +18,8 @@ export interface WantGuard {
   readonly key: string;
   readonly destinations: readonly { readonly address: IpAddress; readonly port: number }[];
   readonly nodePorts: readonly number[];
-  /** False: one verdict per namespace serves all its pods but those with ERR_NGROK_28000. */
-  readonly perPod: boolean;
+  /** What of a caller its verdict depends on. */
+  readonly scope: Scope;
   /** Pure; called once per subject. */
   readonly decide: (identity: Identity) => Verdict;
 }

@@ -51,22 +51,10 @@ beforeEach(() => {
   dataplane = new Dataplane(maps, clock);
 });
 
-function pod(uid: string, namespace = "payments", more: Partial<WantPod> = {}): WantPod {
-  const identity: Identity = {
-    kind: "pod",
-    pod: { id: uid, name: uid, namespace, annotations: new Map(), errorCode: "", errorMessage: "" },
-  };
+function pod(uid: string, namespace = "payments", errorCode: "" | "ERR_NGROK_28000" = ""): WantPod {
+  const identity = { id: uid, name: uid, namespace, annotations: new Map(), errorCode, errorMessage: "" };
   const cgroup = BigInt(1000 + [...uid].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7));
-  return {
-    uid,
-    namespace,
-    identity,
-    oversized: false,
-    cgroupIds: [cgroup],
-    netnsCookies: [cgroup + 1n],
-    addresses: [],
-    ...more,
-  };
+  return { identity, cgroupIds: [cgroup], netnsCookies: [cgroup + 1n], addresses: [] };
 }
 
 function guard(key: string, decide: WantGuard["decide"], more: Partial<WantGuard> = {}): WantGuard {
@@ -74,7 +62,7 @@ function guard(key: string, decide: WantGuard["decide"], more: Partial<WantGuard
     key,
     destinations: [{ address: ADDRESS, port: 443 }],
     nodePorts: [],
-    perPod: true,
+    scope: "pod",
     decide,
     ...more,
   };
@@ -110,7 +98,9 @@ function versionOf(address = ADDRESS, port = 443): number {
 }
 
 const byName = (allowed: string) => (identity: Identity) =>
-  identity.kind === "pod" && identity.pod.name === allowed ? allow : deny;
+  identity.kind === "pod" && (identity.pod.name === allowed || identity.pod.namespace === `ns-${allowed}`)
+    ? allow
+    : deny;
 
 describe("what is wanted reaches the kernel", () => {
   test("a pod's verdict is found by its cgroup", async () => {
@@ -123,13 +113,13 @@ describe("what is wanted reaches the kernel", () => {
   });
 
   test("a guard per namespace has one verdict for all pods of a namespace, and oversized pods their own", async () => {
-    const big = pod("big", "payments", { oversized: true });
+    const big = pod("big", "payments", "ERR_NGROK_28000");
     const pods = [pod("a"), pod("b"), big, pod("c", "sandbox")];
     const decide = (identity: Identity) =>
       identity.kind === "pod" && identity.pod.namespace === "payments" && identity.pod.id !== "big"
         ? allow
         : deny;
-    await dataplane.apply({ nodeAddresses: [], guards: [guard("g", decide, { perPod: false })], pods });
+    await dataplane.apply({ nodeAddresses: [], guards: [guard("g", decide, { scope: "namespace" })], pods });
     expect(pods.map((caller) => kernelVerdict(ADDRESS, 443, caller))).toEqual([
       "allow fell-through",
       "allow fell-through",
@@ -289,7 +279,7 @@ describe("after a restart", () => {
           }),
           {
             destinations: [{ address: OTHER, port: 1 }],
-            perPod: false,
+            scope: "namespace",
           },
         ),
       ],
@@ -373,7 +363,7 @@ test("any sequence of wishes ends with the kernel saying what the deciders say",
   const step = fc.record({
     pods: fc.uniqueArray(fc.constantFrom(...names), { minLength: 0 }),
     allowed: fc.constantFrom(...names),
-    perPod: fc.boolean(),
+    scope: fc.constantFrom("pod" as const, "namespace" as const),
     ports: fc.uniqueArray(fc.integer({ min: 1, max: 4 }), { minLength: 1 }),
     restart: fc.boolean(),
     wait: fc.boolean(),
@@ -382,20 +372,20 @@ test("any sequence of wishes ends with the kernel saying what the deciders say",
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
       maps = kernelMaps();
       let current = new Dataplane(maps, clock);
-      for (const { pods: uids, allowed, perPod, ports, restart, wait } of steps) {
+      for (const { pods: uids, allowed, scope, ports, restart, wait } of steps) {
         if (restart) current = new Dataplane(maps, clock);
         const pods = uids.map((uid) => pod(uid, `ns-${uid}`));
         const decide = byName(allowed);
         const guards = ports.map((port) =>
-          guard(`g${port % 3}-${port}`, decide, { perPod, destinations: [{ address: ADDRESS, port }] }),
+          guard(`g${port % 3}-${port}`, decide, { scope, destinations: [{ address: ADDRESS, port }] }),
         );
         await current.apply({ nodeAddresses: [], guards, pods });
         if (wait) now += 2000;
         current.sweep();
         for (const port of [1, 2, 3, 4]) {
           for (const caller of [undefined, ...names.map((uid) => pod(uid))]) {
-            const known = caller !== undefined && uids.includes(caller.uid);
-            const wanted = known && caller.uid === allowed ? "allow fell-through" : "deny rule";
+            const known = caller !== undefined && uids.includes(caller.identity.id);
+            const wanted = known && caller.identity.id === allowed ? "allow fell-through" : "deny rule";
             expect(kernelVerdict(ADDRESS, port, caller)).toBe(ports.includes(port) ? wanted : "unguarded");
           }
         }
