@@ -98,7 +98,7 @@ function parsed(
 }
 
 function checked(object: PolicyObject, policy: Policy, document?: unknown): Current {
-  const why = un(object, policy);
+  const why = unfit(object, policy);
   return why === undefined ? { ok: true, policy, document } : invalid(why, policy.readsPod);
 }
 
@@ -142,5 +142,5 @@ function lastValidPolicy(object: PolicyObject, lastValid: LastValid, read: Polic
   const document = lastValid.get(object);
   if (document === undefined) return undefined;
   const result = read(document, "last valid policy");
-  return result.ok && un(object, result.policy) === undefined ? result.policy : undefined;
+  return result.ok && unfit(object, result.policy) === undefined ? result.policy : undefined;
 }
