@@ -66,7 +66,8 @@ function mentionsPod(value: unknown): boolean {
   const seen = new Set<unknown>();
   const queue: unknown[] = [value];
   for (const item of queue) {
-    if (typeof item === "string" && (/\bconn\b[\s.["']*k8s\b/.test(item) || /^\s*in\b/.test(item))) return true;
+    if (typeof item === "string" && (/\bconn\b[\s.["']*k8s\b/.test(item) || /^\s*in\b/.test(item)))
+      return true;
     if (typeof item !== "object" || item === null || seen.has(item)) continue;
     seen.add(item);
     for (const member of Object.values(item)) queue.push(member);

@@ -62,7 +62,13 @@ function readDocument(document: Document.Parsed, text: string, positionOf: Posit
     if (document.errors.length === 0) value = document.toJS();
   } catch (thrown) {
     const message = `read as YAML: ${thrown instanceof Error ? thrown.message : "it cannot be expanded"}`;
-    diagnostics.push({ severity: "error", code: "PODGATE_YAML_SYNTAX", path: "", message, position: positionOf(0) });
+    diagnostics.push({
+      severity: "error",
+      code: "PODGATE_YAML_SYNTAX",
+      path: "",
+      message,
+      position: positionOf(0),
+    });
   }
   return { value, diagnostics, locate: (path) => positionOf(offsetOf(document, path)) };
 }
@@ -97,7 +103,9 @@ function offsetOf(document: Document.Parsed, path: string): number {
   let offset = document.contents?.range?.[0] ?? document.range[0];
   for (const key of pathKeys(path)) {
     if (!isCollection(node)) break;
-    const pair = isMap(node) ? node.items.find((item) => isNode(item.key) && item.key.toJSON() === key) : undefined;
+    const pair = isMap(node)
+      ? node.items.find((item) => isNode(item.key) && item.key.toJSON() === key)
+      : undefined;
     const value: unknown = node.get(key, true);
     const anchor: unknown = pair?.key ?? value;
     if (!isNode(anchor) || !anchor.range) break;
