@@ -48,7 +48,8 @@ export function findKubepodsRoot(cgroupMount: string, read: ReadDirectory): Kube
     for (const path of search.flatMap((base) => LAYOUTS.map((layout) => join(base, layout)))) {
       const pods = listPodCgroups(path, read);
       if (!(pods instanceof Error)) roots.push({ path, isUsed: pods.length > 0 });
-      else if (!isMissing(pods)) return pods;
+      else if (!isMissing(pods))
+        return new Error(`find the kubepods cgroup: ${pods.message}`, { cause: pods });
     }
     const used = roots.filter(({ isUsed }) => isUsed);
     const [root, ...rivals] = used.length > 0 ? used : withoutOuter(roots);

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const given = process.env["PODGATE_CORPUS"];
+const given = process.env.PODGATE_CORPUS;
 export const corpus = given ?? join(import.meta.dirname, "../../../../shared/corpus");
 /** A corpus that was named must be there; otherwise it is only there for those who have it. */
 export const hasCorpus = given !== undefined || existsSync(corpus);
