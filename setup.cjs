@@ -34,26 +34,38 @@ const nodeFloor = [22, 19];
 
 const log = (line) => console.log(`setup: ${line}`);
 
-/** An error whose message is written for the person at the terminal, so no stack is shown with it. */
-class SetupError extends Error {}
-
 async function main() {
   requireSupportedMachine();
   await installDebianPackages();
   await installNpmPackages();
   requireNodeThatRunsTypeScript();
-  await require("./bpf/build.cjs").buildBpf({ root, log });
-  await require("./native/build.cjs").buildAddon({ root, log });
+  // Required here and not above: the addon's build takes its tools from node_modules.
+  await timed(require("./bpf/build.cjs").buildBpf);
+  await timed(require("./native/build.cjs").buildAddon);
 }
+
+/** Runs a build that logs a line only when it has something to do, and says how long that took. */
+async function timed(build) {
+  const started = Date.now();
+  let hasSpoken = false;
+  const announce = (line) => {
+    hasSpoken = true;
+    log(`${line} ...`);
+  };
+  await build({ root, log: announce });
+  if (hasSpoken) log(`  done in ${secondsSince(started)}`);
+}
+
+const secondsSince = (started) => `${((Date.now() - started) / 1000).toFixed(1)} s`;
 
 function requireSupportedMachine() {
   if (process.platform !== "linux") {
-    throw new SetupError(
+    throw new Error(
       `Podgate runs on Linux only, this is ${process.platform}; use a Linux machine or a virtual machine`,
     );
   }
   if (multiarch === undefined) {
-    throw new SetupError(`Podgate is built for x64 and arm64, this machine is ${process.arch}`);
+    throw new Error(`Podgate is built for x64 and arm64, this machine is ${process.arch}`);
   }
 }
 
@@ -64,12 +76,12 @@ async function installDebianPackages() {
   const install = ["install", "-y", "-q", "--no-install-recommends", ...missing];
   const advice = `these Debian packages are missing: ${missing.join(" ")}`;
   if (findCommand("apt-get") === undefined) {
-    throw new SetupError(
+    throw new Error(
       `${advice}\nthis system has no apt-get; install what they contain with its own package manager, then try again`,
     );
   }
   if (process.getuid() !== 0) {
-    throw new SetupError(
+    throw new Error(
       `${advice}\ninstall them, then try again:\n  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing.join(" ")}`,
     );
   }
@@ -110,7 +122,8 @@ async function installNpmPackages() {
     .split(":")
     .filter((folder) => !folder.endsWith("node_modules/.bin"));
   const env = { ...process.env, PATH: folders.join(":") };
-  const hint = "check that this machine reaches the npm registry it is configured for, then try again";
+  const hint =
+    "it needs the npm registry that this machine is configured for, and a package-lock.json that fits package.json";
   await step("installing npm packages (npm ci)", "npm", args, { env, hint });
 }
 
@@ -122,7 +135,7 @@ function isLockInstalled() {
   const wanted = readPackages("package-lock.json");
   const installed = readPackages("node_modules/.package-lock.json");
   if (wanted === undefined)
-    throw new SetupError("package-lock.json is missing or not JSON; take it from the repository again");
+    throw new Error("package-lock.json is missing or not JSON; take it from the repository again");
   if (installed === undefined) return false;
   return Object.entries(wanted).every(([location, entry]) => {
     const present = installed[location];
@@ -146,7 +159,7 @@ function requireNodeThatRunsTypeScript() {
   const [major, minor] = process.versions.node.split(".").map(Number);
   const isNewEnough = major > nodeFloor[0] || (major === nodeFloor[0] && minor >= nodeFloor[1]);
   if (isNewEnough) return;
-  throw new SetupError(
+  throw new Error(
     `Node ${process.versions.node} is too old and npm brought no newer one (the optional package node-linux-${process.arch})\n` +
       `install Node ${nodeFloor.join(".")} or newer, or run: npm ci --include=optional`,
   );
@@ -155,15 +168,14 @@ function requireNodeThatRunsTypeScript() {
 /** Runs a command, says how long it took, and keeps its output for the case that it fails. */
 async function step(title, command, args, { env, hint, show = false }) {
   const started = Date.now();
-  const seconds = () => `${((Date.now() - started) / 1000).toFixed(1)} s`;
   log(`${title} ...`);
-  const heartbeat = setInterval(() => log(`  still at it (${seconds()})`), 15_000);
+  const heartbeat = setInterval(() => log(`  still at it (${secondsSince(started)})`), 15_000);
   const { status, output } = await run(command, args, env, show).finally(() => clearInterval(heartbeat));
   if (status !== 0) {
     const tail = output.trimEnd().split("\n").slice(-25).join("\n  ");
-    throw new SetupError(`${title} failed (${status})\n  $ ${command} ${args.join(" ")}\n  ${tail}\n${hint}`);
+    throw new Error(`${title} failed (${status})\n  $ ${command} ${args.join(" ")}\n  ${tail}\n${hint}`);
   }
-  log(`  done in ${seconds()}`);
+  log(`  done in ${secondsSince(started)}`);
 }
 
 function run(command, args, env, show) {
@@ -182,6 +194,8 @@ function run(command, args, env, show) {
 }
 
 main().catch((error) => {
-  console.error(`setup: ${error instanceof SetupError ? error.message : error.stack}`);
+  // What is thrown on purpose says what to do; a TypeError and the like is a mistake in here and needs its stack.
+  const because = error.cause instanceof Error ? `: ${error.cause.message}` : "";
+  console.error(`setup: ${error.constructor === Error ? `${error.message}${because}` : error.stack}`);
   process.exitCode = 1;
 });

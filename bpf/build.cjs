@@ -21,8 +21,7 @@ function buildBpf({ root, log }) {
   const hash = hashOf(folder);
   if (readIfThere(stamp) === hash && objects.every((object) => fs.existsSync(object))) return;
 
-  const started = Date.now();
-  log("building BPF objects ...");
+  log("building BPF objects");
   fs.mkdirSync(out, { recursive: true });
   fs.rmSync(stamp, { force: true });
   for (const [index, source] of sources.entries()) compile(root, source, objects[index]);
@@ -30,7 +29,6 @@ function buildBpf({ root, log }) {
     if (name.endsWith(".bpf.o") && !objects.includes(path.join(out, name))) fs.rmSync(path.join(out, name));
   }
   replace(stamp, (file) => fs.writeFileSync(file, hash));
-  log(`  ${objects.length} built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }
 
 function compile(root, source, object) {
@@ -70,9 +68,7 @@ function run(root, command, args) {
   const result = spawnSync(command, args, { cwd: root, encoding: "utf8" });
   if (result.error === undefined && result.status === 0) return;
   const said = (result.error?.message ?? result.stderr).trimEnd().split("\n").slice(-40).join("\n  ");
-  const problem = new Error(`build BPF objects: ${command} failed\n  $ ${command} ${args.join(" ")}\n  ${said}`);
-  problem.stack = problem.message; // the place in this file says nothing about the C source
-  throw problem;
+  throw new Error(`build BPF objects: ${command} failed\n  $ ${command} ${args.join(" ")}\n  ${said}`);
 }
 
 function hashOf(folder) {
@@ -89,3 +85,5 @@ function readIfThere(file) {
 }
 
 module.exports = { buildBpf };
+
+if (require.main === module) buildBpf({ root: path.resolve(__dirname, ".."), log: console.error });
