@@ -75,14 +75,15 @@ export async function watch(
   void watchdog();
   try {
     await api.lines({ ...request, query, signal: end.signal }, onLine, onBytes);
-    return "ended";
   } catch (error) {
-    if (verdict === "relist") return verdict;
-    throw verdict ?? error;
+    verdict ??= error as Error;
   } finally {
     end.abort();
     request.signal.removeEventListener("abort", abort);
   }
+  // Asked last: a line that ends the watch may come together with the stream's proper end.
+  if (verdict instanceof Error) throw verdict;
+  return verdict ?? "ended";
 }
 
 /** Undefined: read on. Anything else ends the watch. */
