@@ -2,13 +2,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { discoveryDocument } from "./discovery.ts";
 import type { Faults } from "./faults.ts";
-import { inVersion, listDocument, listPage } from "./list.ts";
+import type { JsonObject } from "./json.ts";
+import { inVersion, listDocument, listPage, type Page } from "./list.ts";
 import { type LogSource, sendLog } from "./logs.ts";
+import type { KubeObject } from "./object.ts";
+import { patch } from "./patch.ts";
 import { parseTarget, type Target } from "./paths.ts";
 import { sendJson, sendText } from "./respond.ts";
 import { methodNotAllowed } from "./status.ts";
 import type { Store } from "./store.ts";
-import { planWatch, runWatch, type WatchSettings } from "./watch.ts";
+import { tableOf, wantsTable } from "./tables/table.ts";
+import { planWatch, type Render, runWatch, type WatchSettings } from "./watch.ts";
 import { WatchStream } from "./watch-stream.ts";
 import { create, type Reply, remove, removeCollection, update } from "./write.ts";
 
@@ -47,43 +51,69 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const { store, faults } = context;
+  const shape = shapeFor(store, target, request);
   switch (target.verb) {
-    case "get":
+    case "get": {
       if (target.subresource === "log") return sendLog(store, context.logs, target, response);
-      return sendJson(
-        response,
-        200,
-        inVersion(store.get(target.resourceName, target.namespace, target.name), target),
-      );
+      const object = inVersion(store.get(target.resourceName, target.namespace, target.name), target);
+      return sendJson(response, 200, shape.object(object));
+    }
     case "list":
-      return sendJson(response, 200, listDocument(target, listPage(store, faults, target)));
+      return sendJson(response, 200, shape.page(listPage(store, faults, target)));
     case "watch":
-      return openWatch(context, target, response);
+      return openWatch(context, target, response, shape.object);
     default: {
-      const { code, body } = await write(store, target, request);
+      const { code, body } = await write(store, target, request, response);
       return sendJson(response, code, body);
     }
   }
+}
+
+/** How a client that reads wants to see objects: as they are, or as a Table. */
+interface Shape {
+  object(object: KubeObject): JsonObject;
+  page(page: Page): JsonObject;
+}
+
+function shapeFor(store: Store, target: Target, request: IncomingMessage): Shape {
+  if (!wantsTable(request.headers.accept))
+    return { object: (object) => object, page: (page) => listDocument(target, page) };
+  const { resource, version, query } = target;
+  const includeObject = query.get("includeObject") || "Metadata";
+  const table = (objects: readonly KubeObject[], metadata: JsonObject) =>
+    tableOf(resource, version, objects, { now: store.now(), includeObject, metadata });
+  return {
+    object: (object) => table([object], { resourceVersion: object.metadata.resourceVersion }),
+    page: ({ items, metadata }) => table(items, metadata),
+  };
 }
 
 function openWatch(
   { store, faults, streams, watch }: HandlerContext,
   target: Target,
   response: ServerResponse,
+  render: Render,
 ): void {
   const plan = planWatch(store, target);
   const stream = new WatchStream(target, response);
   streams.add(stream);
   stream.onClose(() => streams.delete(stream));
-  runWatch(store, faults, stream, plan, (object) => object, watch);
+  runWatch(store, faults, stream, plan, render, watch);
 }
 
-function write(store: Store, target: Target, request: IncomingMessage): Promise<Reply> {
+function write(
+  store: Store,
+  target: Target,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<Reply> {
   switch (target.verb) {
     case "create":
-      return create(store, target, request);
+      return create(store, target, request, response);
     case "update":
-      return update(store, target, request);
+      return update(store, target, request, response);
+    case "patch":
+      return patch(store, target, request, response);
     case "delete":
       return remove(store, target, request);
     case "deletecollection":

@@ -26,8 +26,16 @@ export function newObject(
   };
   delete stamped.deletionTimestamp;
   delete stamped.deletionGracePeriodSeconds;
-  const version = resource.versions[0]?.name ?? "";
-  return { ...rest, apiVersion: apiVersion(resource.group, version), kind: resource.kind, metadata: stamped };
+  return { ...rest, apiVersion: writtenVersion(resource, input), kind: resource.kind, metadata: stamped };
+}
+
+export function preferredVersion(resource: Resource): string {
+  return apiVersion(resource.group, resource.versions[0]?.name ?? "");
+}
+
+function writtenVersion(resource: Resource, { apiVersion: written }: ObjectInput): string {
+  const served = resource.versions.map(({ name }) => apiVersion(resource.group, name));
+  return served.find((version) => version === written) ?? preferredVersion(resource);
 }
 
 /** Five characters that spell no words, as generateName appends them. */
@@ -96,7 +104,7 @@ function withStatus(object: KubeObject, status: unknown): KubeObject {
 }
 
 function desired(object: KubeObject): unknown {
-  return omit(object, "metadata", "status");
+  return omit(object, "apiVersion", "metadata", "status");
 }
 
 function checkPreconditions(resource: Resource, current: KubeObject, input: ObjectInput): void {

@@ -24,6 +24,8 @@ export interface ApiServerOptions {
   readonly bookmarkSeconds?: number;
   /** Changes remembered for watches; default 10,000. */
   readonly historySize?: number;
+  /** Ranges of cluster IPs, one of a family; the first is the default. Default 10.96.0.0/16 and fd00:10:96::/112. */
+  readonly serviceCidrs?: readonly string[];
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }

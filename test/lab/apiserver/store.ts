@@ -6,7 +6,8 @@ import { Catalog } from "./catalog.ts";
 import { History } from "./history.ts";
 import { clone, equal, freeze, objectOr } from "./json.ts";
 import { kindRules } from "./kinds/rules.ts";
-import { newObject, nextObject } from "./metadata.ts";
+import { ServiceAddresses } from "./kinds/service-addresses.ts";
+import { newObject, nextObject, preferredVersion } from "./metadata.ts";
 import { type KubeObject, type ObjectInput, timestamp } from "./object.ts";
 import type { Resource, ResourceName } from "./resource.ts";
 import {
@@ -22,6 +23,8 @@ import {
 export interface StoreOptions {
   /** Changes remembered for watches; older versions get 410. */
   readonly historySize?: number;
+  /** Ranges of cluster IPs, at most one of a family; the first is the default family's. */
+  readonly serviceCidrs?: readonly string[];
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -48,11 +51,15 @@ export interface Deletion {
 export class Store {
   readonly catalog = new Catalog();
   readonly history: History;
+  readonly serviceAddresses: ServiceAddresses;
   readonly now: () => number;
   readonly #objects = new Map<ResourceName, Map<string, KubeObject>>();
 
   constructor(options: StoreOptions = {}) {
     this.history = new History(options.historySize ?? 10_000);
+    this.serviceAddresses = new ServiceAddresses(
+      options.serviceCidrs ?? ["10.96.0.0/16", "fd00:10:96::/112"],
+    );
     this.now = options.now ?? Date.now;
   }
 
@@ -92,6 +99,7 @@ export class Store {
       throw alreadyExists(this.#subject(name, object.metadata.name));
     this.#checkNamespace(resource, object);
     kindRules(resource).create?.(object, this, resource);
+    object.apiVersion = preferredVersion(resource);
     return options.dryRun ? object : this.#commit(name, undefined, object);
   }
 
@@ -101,7 +109,9 @@ export class Store {
     const namespace = resource.namespaced ? input.metadata.namespace || "default" : undefined;
     const current = this.get(name, namespace, input.metadata.name ?? "");
     const next = nextObject(resource, current, input, options.subresource);
-    kindRules(resource).update?.(next, current, this, resource);
+    kindRules(resource).update?.(next, current, this, resource, input);
+    // Rules saw the version it was written in; it is kept in the preferred one.
+    next.apiVersion = current.apiVersion;
     if (equal(next, current)) return current;
     if (options.dryRun) return next;
     const released = isReleased(next) && kindRules(resource).finalizes?.(next, this) !== true;

@@ -72,6 +72,7 @@ export function runWatch(
 ): void {
   const { target } = stream;
   const deliver = (change: Change) => {
+    if (endsServing(change, target)) return stream.end();
     if (change.resource !== target.resourceName) return;
     const event = eventFor(change, plan.matches, (object) => render(inVersion(object, target)));
     if (event !== undefined) faults.events.pass(change, () => stream.send(event));
@@ -91,6 +92,12 @@ export function runWatch(
     clearInterval(bookmarks);
     clearTimeout(end);
   });
+}
+
+/** The CRD is gone: what it defined is no longer served. */
+function endsServing({ resource, type, object }: Change, target: Target): boolean {
+  const crds = "customresourcedefinitions.apiextensions.k8s.io";
+  return resource === crds && type === "DELETED" && object.metadata.name === target.resourceName;
 }
 
 /** An object that comes into a selector's view is ADDED to it, one that leaves is DELETED. */

@@ -1,6 +1,7 @@
 /** POST, PUT and DELETE. PATCH is in patch.ts. */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { readObject, readOptions } from "./body.ts";
+import { checkUnknownFields } from "./fields.ts";
 import { at, type JsonObject, objectOr, stringOr } from "./json.ts";
 import { inVersion } from "./list.ts";
 import type { KubeObject, ObjectInput } from "./object.ts";
@@ -15,12 +16,18 @@ export interface Reply {
   readonly body: JsonObject;
 }
 
-export async function create(store: Store, target: Target, request: IncomingMessage): Promise<Reply> {
+export async function create(
+  store: Store,
+  target: Target,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<Reply> {
   const input = await readObject(request);
   if (target.subresource === "binding") return bind(store, target, input);
   if (target.name !== "")
     throw badRequest("an object is created by a POST to its collection, without its name");
   checkKind(target, input);
+  checkUnknownFields(target, input, response);
   const { uid: _, resourceVersion, ...metadata } = input.metadata;
   if (resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
   const object = store.create(
@@ -31,9 +38,15 @@ export async function create(store: Store, target: Target, request: IncomingMess
   return { code: 201, body: inVersion(object, target) };
 }
 
-export async function update(store: Store, target: Target, request: IncomingMessage): Promise<Reply> {
+export async function update(
+  store: Store,
+  target: Target,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<Reply> {
   const input = await readObject(request);
   checkKind(target, input);
+  checkUnknownFields(target, input, response);
   const { name } = input.metadata;
   if (name !== undefined && name !== target.name) {
     throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);

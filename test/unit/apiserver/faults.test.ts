@@ -96,7 +96,7 @@ test("open watches are closed, reset or silenced", async () => {
 });
 
 test("an ERROR event 410 ends the stream or leaves it open", async () => {
-  const [closing, staying] = [await watchPods(), await watch(server.url, "/api/v1/services?watch=true")];
+  const [closing, staying] = [await watchPods(), await watch(server.url, "/api/v1/nodes?watch=true")];
   open.push(staying);
   server.faults.expireWatches({ resource: "pods" });
   expect(await closing.next()).toMatchObject({
@@ -104,7 +104,7 @@ test("an ERROR event 410 ends the stream or leaves it open", async () => {
     object: { kind: "Status", code: 410, reason: "Expired" },
   });
   expect(await closing.nextLine()).toBe("end");
-  server.faults.expireWatches({ resource: "services" }, { close: false });
+  server.faults.expireWatches({ resource: "nodes" }, { close: false });
   expect((await staying.next()).type).toBe("ERROR");
   expect(await staying.quiet(50)).toBe(true);
 });

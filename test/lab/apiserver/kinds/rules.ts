@@ -1,14 +1,24 @@
 /** What is particular to one kind: its defaults, checks, allocations and what its deletion waits for. */
-import type { KubeObject } from "../object.ts";
+import type { KubeObject, ObjectInput } from "../object.ts";
 import { type Resource, resourceName } from "../resource.ts";
 import type { Store } from "../store.ts";
+import { crdRules } from "./crds.ts";
+import { customRules } from "./custom.ts";
 import { namespaceRules } from "./namespaces.ts";
 import { podRules } from "./pods.ts";
+import { serviceRules } from "./services.ts";
 
 export interface KindRules {
   /** Defaults and checks a new object; may change it, throws ApiError. */
   create?(object: KubeObject, store: Store, resource: Resource): void;
-  update?(next: KubeObject, current: KubeObject, store: Store, resource: Resource): void;
+  /** `written`: as it was sent, before what only the server decides was filled in. */
+  update?(
+    next: KubeObject,
+    current: KubeObject,
+    store: Store,
+    resource: Resource,
+    written: ObjectInput,
+  ): void;
   /** Throws if `object` must not be deleted. */
   delete?(object: KubeObject, store: Store, resource: Resource): void;
   /** Seconds that somebody else (kubelet) needs to stop it; 0: nobody has to. */
@@ -24,10 +34,12 @@ export interface KindRules {
 const rules: ReadonlyMap<string, KindRules> = new Map([
   ["namespaces", namespaceRules],
   ["pods", podRules],
+  ["services", serviceRules],
+  ["customresourcedefinitions.apiextensions.k8s.io", crdRules],
 ]);
 
 const none: KindRules = {};
 
 export function kindRules(resource: Resource): KindRules {
-  return rules.get(resourceName(resource)) ?? none;
+  return rules.get(resourceName(resource)) ?? (resource.custom ? customRules : none);
 }
