@@ -46,10 +46,9 @@ void EventReader::Open(Napi::Env env, int map_fd) {
   if (ring_ == nullptr) Fail(env, operation, errno, log.Text());
   context_ = std::make_unique<Napi::AsyncContext>(env, "podgate.EventReader");
   PollerEvents events;
-  events.readable = [this] { OnReadable(); };
+  events.readable = [this] { FromLoop([this](Napi::Env env) { ReadBatch(env); }); };
   events.failed = [this](int error) {
-    Napi::HandleScope scope(Env());
-    Report(Env(), MakeError(Env(), "poll ring buffer", ErrnoName(error)));
+    FromLoop([=](Napi::Env env) { Report(env, MakeError(env, "poll ring buffer", ErrnoName(error))); });
   };
   events.teardown = [this] { Release(); };
   int error = 0;
@@ -59,10 +58,17 @@ void EventReader::Open(Napi::Env env, int map_fd) {
   ObjectWrap::Ref();
 }
 
+void EventReader::FromLoop(const std::function<void(Napi::Env)>& act) {
+  try {
+    Napi::HandleScope scope(Env());
+    act(Env());
+  } catch (const std::exception&) {
+    // Nothing can be told to an environment that is ending, and an exception must not unwind through libuv.
+  }
+}
+
 // One batch per wake-up: what is left keeps the descriptor readable, and other work gets its turn first.
-void EventReader::OnReadable() {
-  Napi::Env env = Env();
-  Napi::HandleScope scope(env);
+void EventReader::ReadBatch(Napi::Env env) {
   batch_.clear();
   batch_records_ = 0;
   out_of_memory_ = false;
@@ -99,7 +105,7 @@ void EventReader::Deliver(Napi::Env env) {
     Napi::Value buffer = Napi::Buffer<uint8_t>::Copy(env, batch_.data(), batch_.size());
     // MakeCallback, not Call: it runs promises and process.nextTick afterwards, and the exception is caught here.
     // Left pending, it would make every later call fail.
-    on_batch_.MakeCallback(env.Undefined(), {buffer}, *context_);
+    on_batch_.MakeCallback(env.Global(), {buffer}, *context_);
   } catch (const Napi::Error& error) {
     callback_errors_++;
     Report(env, error);
@@ -109,7 +115,7 @@ void EventReader::Deliver(Napi::Env env) {
 // What onError throws becomes an uncaughtException: nobody else is left to take it.
 void EventReader::Report(Napi::Env env, const Napi::Error& error) {
   try {
-    on_error_.MakeCallback(env.Undefined(), {error.Value()}, *context_);
+    on_error_.MakeCallback(env.Global(), {error.Value()}, *context_);
   } catch (const Napi::Error& worse) {
     napi_fatal_exception(env, worse.Value());
   }

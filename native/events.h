@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <napi.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,7 +29,9 @@ class EventReader : public Napi::ObjectWrap<EventReader> {
   void Unref(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
-  void OnReadable();
+  // Runs `act` as a call from the event loop, which no exception may reach.
+  void FromLoop(const std::function<void(Napi::Env)>& act);
+  void ReadBatch(Napi::Env env);
   void Deliver(Napi::Env env);
   void Report(Napi::Env env, const Napi::Error& error);
   bool IsOpen() const { return poller_ != nullptr; }

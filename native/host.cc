@@ -94,10 +94,13 @@ Napi::Value LockDirectory(const Napi::CallbackInfo& info) {
   return Handle::Make(env, std::move(fd));
 }
 
-// Before 5.11 the kernel charges maps to this limit. Without the right to raise it, later failures say ENOMEM or EPERM.
+// Before 5.11 the kernel charges maps to this limit. Who may not lift it gets what the hard limit allows.
 void SetMemlockUnlimited(const Napi::CallbackInfo& info) {
-  struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-  if (setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0 && errno != EPERM) Fail(info.Env(), "raise RLIMIT_MEMLOCK", errno);
+  struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+  if (setrlimit(RLIMIT_MEMLOCK, &limit) == 0) return;
+  if (errno != EPERM || getrlimit(RLIMIT_MEMLOCK, &limit) != 0) Fail(info.Env(), "raise RLIMIT_MEMLOCK", errno);
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) Fail(info.Env(), "raise RLIMIT_MEMLOCK", errno);
 }
 
 }  // namespace

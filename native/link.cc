@@ -28,7 +28,7 @@ BpfLink::BpfLink(const Napi::CallbackInfo& info) : ObjectWrap(info), fd_(TakeHan
 Napi::Value BpfLink::Open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string path = PathArgument(info, 0, "path");
-  return Make(env, OpenPin(env, "open link " + path, path, "bpf_link"));
+  return Make(env, OpenPin(env, "open link " + path, path, "bpf-link"));
 }
 
 void BpfLink::Pin(const Napi::CallbackInfo& info) {

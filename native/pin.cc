@@ -3,6 +3,8 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 
+#include <algorithm>
+
 #include "error.h"
 
 namespace podgate {
@@ -16,7 +18,10 @@ std::string KindOf(int fd) {
   if (length < 0) return "";
   std::string kind(target, static_cast<size_t>(length));
   const std::string prefix = "anon_inode:";
-  return kind.compare(0, prefix.size(), prefix) == 0 ? kind.substr(prefix.size()) : kind;
+  if (kind.compare(0, prefix.size(), prefix) == 0) kind.erase(0, prefix.size());
+  // A link is a "bpf-link" or a "bpf_link", depending on where the descriptor comes from.
+  std::replace(kind.begin(), kind.end(), '_', '-');
+  return kind;
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 namespace podgate {
 
-// Opens a pin; throws unless it is of the kind the kernel calls `kind` ("bpf-map", "bpf-prog", "bpf_link").
+// Opens a pin; throws unless it is of the kind the kernel calls `kind` ("bpf-map", "bpf-prog", "bpf-link").
 UniqueFd OpenPin(Napi::Env env, const std::string& operation, const std::string& path, const char* kind);
 
 // Pins `fd`; the parent directory must exist.

@@ -73,7 +73,7 @@ export interface BpfLink {
   pin(path: string): void;
   /** Puts another program of the same type in place, with no moment without one. */
   update(program: BpfProgram): void;
-  /** `type` is the kernel's enum bpf_link_type. `programId` is 0 after detach. */
+  /** `type` is the kernel's enum bpf_link_type. `cgroupId` is 0n after detach. */
   info(): { id: number; programId: number; type: number; cgroupId?: bigint; attachType?: number };
   /** Detaches for good, pinned or not. */
   detach(): void;
