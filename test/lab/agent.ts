@@ -1,0 +1,63 @@
+/** The real agent as a pod of the lab's node: what the chart's DaemonSet would make there. */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { NODE_NAME } from "./addresses.ts";
+import type { KubeObject, Pod } from "./kube-objects.ts";
+import type { CgroupDriver, LabNames } from "./names.ts";
+import { kubepodsRoot } from "./pod-cgroup.ts";
+
+export const AGENT_NAMESPACE = "podgate-system";
+export const AGENT_MAIN = fileURLToPath(new URL("../../agent/main.ts", import.meta.url));
+
+export interface AgentOptions {
+  /** More of its command line. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** The program and the words before its flags; default: this Node, agent/main.ts, `agent`. */
+  readonly command?: readonly string[];
+  /** A line of its log that says it is ready. */
+  readonly readyLine?: RegExp;
+}
+
+export const READY_LINE = /"msg":"ready"/;
+
+/** Its namespace and its pod. In the node's network, and so with the machine's mounts: it needs the pins. */
+export function agentObjects(
+  names: LabNames,
+  driver: CgroupDriver,
+  options: AgentOptions,
+): [KubeObject, Pod] {
+  const name = `podgate-${randomBytes(3).toString("hex").slice(0, 5)}`;
+  const command = options.command ?? [process.execPath, AGENT_MAIN, "agent"];
+  const flags = {
+    kubeconfig: names.kubeconfig,
+    "node-name": NODE_NAME,
+    "cgroup-root": join(names.cgroup, kubepodsRoot(driver)),
+    "pin-path": names.pinDir,
+    "state-dir": names.stateDir,
+  };
+  const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
+  const env = Object.entries(options.env ?? {}).map(([key, value]) => ({ name: key, value }));
+  return [
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: AGENT_NAMESPACE } },
+    {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: AGENT_NAMESPACE, labels: { "app.kubernetes.io/name": "podgate" } },
+      spec: {
+        hostNetwork: true,
+        terminationGracePeriodSeconds: 10,
+        containers: [
+          {
+            name: "agent",
+            image: "podgate",
+            command: [...command],
+            args: [...args, ...(options.args ?? [])],
+            env,
+          },
+        ],
+      },
+    },
+  ];
+}

@@ -1,0 +1,47 @@
+/** Who runs a lab: one process at a time. */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { LabNames } from "./names.ts";
+
+export interface Owner {
+  readonly pid: number;
+  /** Clock ticks since boot at which it started: the pid may be another process's by now. */
+  readonly startTime: string;
+  /** Set by `up`: others may send it SIGTERM. */
+  readonly daemon: boolean;
+  readonly url?: string;
+}
+
+/** The process that runs the lab now; undefined if none does, though it may have left things behind. */
+export function liveOwner(names: LabNames): Owner | undefined {
+  const owner = readOwner(names);
+  return owner !== undefined && startTime(owner.pid) === owner.startTime ? owner : undefined;
+}
+
+export function claim(names: LabNames, facts: Omit<Owner, "pid" | "startTime">): void {
+  const owner: Owner = { pid: process.pid, startTime: startTime(process.pid) ?? "", ...facts };
+  writeFileSync(names.ownerFile, JSON.stringify(owner));
+}
+
+export function unclaim(names: LabNames): void {
+  rmSync(names.ownerFile, { force: true });
+}
+
+function readOwner(names: LabNames): Owner | undefined {
+  try {
+    return JSON.parse(readFileSync(names.ownerFile, "utf8")) as Owner;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Field 22 of /proc/PID/stat; the second field, a name in brackets, may hold anything. Undefined if there is no such process. */
+function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // A zombie has ended; its parent has not looked yet.
+    return fields[0] === "Z" ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}

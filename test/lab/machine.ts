@@ -1,0 +1,38 @@
+/** What the lab needs of the machine, made and checked before anything else. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { makeCgroup } from "./cgroup.ts";
+import { must, run } from "./command.ts";
+import type { CgroupDriver, LabNames } from "./names.ts";
+import { makeNetnsDir, makeNode } from "./node.ts";
+import { kubepodsRoot } from "./pod-cgroup.ts";
+
+/** Program -> the Debian package that has it. */
+const TOOLS = {
+  ip: "iproute2",
+  nft: "nftables",
+  nsenter: "util-linux",
+  unshare: "util-linux",
+  mount: "mount",
+};
+
+/** Throws one line that says what is missing and what to do. */
+export async function checkMachine(): Promise<void> {
+  if (process.getuid?.() !== 0) throw new Error("start a lab: needs root; run it with sudo");
+  for (const [tool, debianPackage] of Object.entries(TOOLS)) {
+    const { status } = await run(["sh", "-c", `command -v ${tool}`]);
+    if (status !== 0) throw new Error(`start a lab: ${tool} is missing; apt-get install ${debianPackage}`);
+  }
+}
+
+/** The lab's directories, mounts, cgroups and the node's network. */
+export async function furnish(names: LabNames, driver: CgroupDriver): Promise<void> {
+  for (const directory of [names.logDir, names.podDir, names.hostsDir])
+    mkdirSync(directory, { recursive: true });
+  for (const directory of [names.pinDir, names.stateDir])
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  await must(["mount", "-t", "bpf", "bpf", names.pinDir, "-o", "mode=0700"]);
+  await makeNetnsDir(names);
+  makeCgroup(join(names.cgroup, kubepodsRoot(driver)));
+  await makeNode(names);
+}
