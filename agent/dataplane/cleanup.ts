@@ -1,32 +1,47 @@
 /** Takes everything of Podgate out of the kernel: programs detached, pins removed. Nothing that is not ours. */
 import { existsSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { lockPins } from "./kernel.ts";
 import type { Native } from "./native.ts";
 
-/** Returns the paths removed; empty when there was nothing. */
+/** Returns the paths removed; empty when there was nothing. @throws Error when an agent still runs. */
 export function cleanPins(native: Native, pinPath: string): string[] {
-  const removed: string[] = [];
-  const links = join(pinPath, "links");
-  for (const name of list(links)) {
-    const link = native.BpfLink.open(join(links, name));
+  if (!existsSync(pinPath)) return [];
+  const lock = lockPins(native, pinPath);
+  try {
+    return [
+      ...cleanLinks(native, join(pinPath, "links")),
+      ...cleanMaps(join(pinPath, "maps")),
+      ...removeIfEmpty(pinPath),
+    ];
+  } finally {
+    lock.close();
+  }
+}
+
+function cleanLinks(native: Native, directory: string): string[] {
+  const pins = list(directory);
+  for (const pin of pins) {
+    const link = native.BpfLink.open(pin);
     link.detach();
     link.close();
-    unlinkSync(join(links, name));
-    removed.push(join(links, name));
+    unlinkSync(pin);
   }
-  const maps = join(pinPath, "maps");
-  for (const name of list(maps)) {
-    unlinkSync(join(maps, name));
-    removed.push(join(maps, name));
-  }
-  for (const directory of [links, maps, pinPath]) {
-    if (!existsSync(directory) || list(directory).length > 0) continue;
-    rmdirSync(directory);
-    removed.push(directory);
-  }
-  return removed;
+  return [...pins, ...removeIfEmpty(directory)];
+}
+
+function cleanMaps(directory: string): string[] {
+  const pins = list(directory);
+  for (const pin of pins) unlinkSync(pin);
+  return [...pins, ...removeIfEmpty(directory)];
+}
+
+function removeIfEmpty(directory: string): string[] {
+  if (!existsSync(directory) || list(directory).length > 0) return [];
+  rmdirSync(directory);
+  return [directory];
 }
 
 function list(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory) : [];
+  return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
 }

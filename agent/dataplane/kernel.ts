@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, renameSync, unlinkSync } from "node:f
 import { dirname, join, relative } from "node:path";
 import { encodeU32, encodeU64 } from "./abi.ts";
 import { type Maps, mapNames } from "./dataplane.ts";
-import type { BpfMap, BpfObject, BpfProgram, EventReader, Native } from "./native.ts";
+import type { BpfMap, BpfObject, BpfProgram, EventReader, Handle, Native } from "./native.ts";
 
 /** Pinned besides the tables: they must survive a restart too, with their content. */
 const otherMaps = ["events", "event_limits", "counters", "lost", "forwarded"] as const;
@@ -159,7 +159,18 @@ export function objectPath(name: string): string {
   return path;
 }
 
-function makePinDirectories(native: Native, pinPath: string): void {
+/** The directory has one owner at a time. @throws Error when another agent has it. */
+export function lockPins(native: Native, pinPath: string): Handle {
+  try {
+    return native.lockDirectory(pinPath);
+  } catch (cause) {
+    if ((cause as { code?: string }).code !== "EWOULDBLOCK") throw cause;
+    throw new Error(`use ${pinPath}: an agent has it: stop that one or pass another --pin-path`, { cause });
+  }
+}
+
+/** @throws Error that says what the node lacks. */
+export function makePinDirectories(native: Native, pinPath: string): void {
   try {
     mkdirSync(pinPath, { recursive: true, mode: 0o700 });
     chmodSync(pinPath, 0o700);

@@ -47,11 +47,18 @@ export interface Guard {
   readonly policies: readonly GuardPolicy[];
 }
 
-export type ConditionReason = "Accepted" | "NotApplicable" | "Invalid" | "TargetNotFound" | "RefNotPermitted";
+export type ConditionReason =
+  | "Accepted"
+  | "NotApplicable"
+  | "Invalid"
+  | "TargetNotFound"
+  | "RefNotPermitted"
+  /** The dataplane had no room for it. */
+  | "OverLimit";
 
 /** Something about an object that keeps it, or a part of it, from having the effect its author meant. */
 export interface Problem {
-  readonly reason: Exclude<ConditionReason, "Accepted" | "NotApplicable">;
+  readonly reason: Exclude<ConditionReason, "Accepted" | "NotApplicable" | "OverLimit">;
   /** Lower-case, and what to do about it. */
   readonly message: string;
 }

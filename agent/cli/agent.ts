@@ -1,0 +1,85 @@
+/** `podgate agent`: runs on every node until it is told to stop. */
+import { hostname } from "node:os";
+import { Command } from "commander";
+import { Agent } from "../agent.ts";
+import { systemClock } from "../model/clock.ts";
+import { agentLog, levels } from "../verdict/log.ts";
+import {
+  cgroupRootOption,
+  namespaceList,
+  oneOf,
+  pinPathOption,
+  requireKernel,
+  resolveCgroupRoot,
+  stateDirOption,
+  wholeNumber,
+} from "./options.ts";
+
+interface Flags {
+  readonly kubeconfig?: string;
+  readonly nodeName: string;
+  readonly cgroupRoot?: string;
+  readonly pinPath: string;
+  readonly stateDir: string;
+  readonly trustedNamespaces: readonly string[];
+  readonly hostNetworkIdentity: "none" | "cgroup";
+  readonly eventsPerSecond: number;
+  readonly logLevel: (typeof levels)[number];
+}
+
+export function agentCommand(report: (status: number) => void): Command {
+  return new Command("agent")
+    .description("Enforce the cluster's connection policies on this node.")
+    .option(
+      "--kubeconfig <file>",
+      "how to reach the API server (default: the pod's ServiceAccount, then $KUBECONFIG)",
+    )
+    .option("--node-name <name>", "this node's name in the cluster", process.env.NODE_NAME ?? hostname())
+    .addOption(cgroupRootOption())
+    .addOption(pinPathOption())
+    .addOption(stateDirOption())
+    .option("--trusted-namespaces <list>", "namespaces whose objects may guard any Service", namespaceList, [
+      "default",
+      "kube-system",
+    ])
+    .option(
+      "--host-network-identity <how>",
+      "identify hostNetwork pods: none, or by cgroup",
+      oneOf(["none", "cgroup"]),
+      "none",
+    )
+    .option(
+      "--events-per-second <n>",
+      "verdict lines per second, caller and guard; the rest is counted",
+      wholeNumber,
+      10,
+    )
+    .option("--log-level <level>", levels.join(", "), oneOf(levels), "info")
+    .addHelpText(
+      "after",
+      "\nExample:\n  podgate agent --node-name worker-1 --trusted-namespaces default,platform",
+    )
+    .action(async (flags: Flags) => report(await runAgent(flags)));
+}
+
+async function runAgent(flags: Flags): Promise<number> {
+  requireKernel();
+  const cgroupRoot = resolveCgroupRoot(flags.cgroupRoot);
+  const log = agentLog(flags.logLevel);
+  const { logLevel: _, cgroupRoot: __, ...options } = flags;
+  const agent = new Agent({ ...options, cgroupRoot }, log, systemClock);
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+  log.log("info", "starting", { node: flags.nodeName, cgroup_root: cgroupRoot, pin_path: flags.pinPath });
+  const started = agent.start();
+  const ended = await Promise.race([stopped, started.then(() => stopped)]).catch((error: unknown) => error);
+  if (ended instanceof Error) {
+    log.flush();
+    throw ended;
+  }
+  log.log("info", "stopping: enforcement stays in the kernel", { signal: ended });
+  await agent.stop();
+  log.flush();
+  return 0;
+}

@@ -1,0 +1,146 @@
+/** `podgate check`: what this node offers, and what Podgate does without what is missing. */
+
+import { existsSync } from "node:fs";
+import { release } from "node:os";
+import { dirname } from "node:path";
+import { Command } from "commander";
+import { watchCgroups } from "../dataplane/cgroup-watch.ts";
+import { objectPath } from "../dataplane/kernel.ts";
+import { loadNative, type Native } from "../dataplane/native.ts";
+import { NetnsScan } from "../dataplane/netns-scan.ts";
+import { cgroupRootOption, isOlder, MINIMUM_KERNEL, pinPathOption, resolveCgroupRoot } from "./options.ts";
+
+interface Check {
+  readonly name: string;
+  /** Without it the agent does not start. */
+  readonly required: boolean;
+  readonly ok: boolean;
+  /** What was found; when it is missing, why and what is used instead. */
+  readonly detail: string;
+}
+
+interface Flags {
+  readonly cgroupRoot?: string;
+  readonly pinPath: string;
+  readonly output: string;
+}
+
+export function checkCommand(report: (status: number) => void): Command {
+  return new Command("check")
+    .description("Say what this node offers and what is used instead of what is missing. Changes nothing.")
+    .addOption(cgroupRootOption())
+    .addOption(pinPathOption())
+    .option("-o, --output <format>", "table or json", "table")
+    .addHelpText(
+      "after",
+      "\nExit status: 0 if the agent can run here, 1 if not.\n\nExample:\n  podgate check -o json",
+    )
+    .action((flags: Flags) => {
+      const checks = inspect(flags);
+      process.stdout.write(
+        flags.output === "json" ? `${JSON.stringify(checks, undefined, 2)}\n` : table(checks),
+      );
+      report(checks.every(({ ok, required }) => ok || !required) ? 0 : 1);
+    });
+}
+
+function inspect(flags: Flags): readonly Check[] {
+  const version = release();
+  const recent = !isOlder(version, MINIMUM_KERNEL);
+  const kernel = {
+    name: "kernel",
+    required: true,
+    ok: recent,
+    detail: recent ? version : `${version}; ${MINIMUM_KERNEL} is needed`,
+  };
+  const addon = probe("native addon", true, () => loadNative() && "loaded");
+  if (!addon.ok) return [kernel, addon];
+  const native = loadNative();
+  const root = probe("pods' cgroup", true, () => resolveCgroupRoot(flags.cgroupRoot));
+  const path = root.ok ? root.detail : undefined;
+  return [
+    kernel,
+    addon,
+    root,
+    probe("cgroup v2", true, () => cgroup2(native, path)),
+    probe("bpf filesystem", true, () => bpffs(native, flags.pinPath)),
+    probe("connect programs", true, () => loads(native)),
+    probe(
+      "node namespace cookie",
+      false,
+      () => String(native.netnsCookie()),
+      "loopback node ports of hostNetwork pods are not judged",
+    ),
+    probe("kernel BTF", false, () => btf(), "as below"),
+    probe("pod namespace scan", false, () => scan(native, path), "the cgroup alone decides who a caller is"),
+    probe(
+      "new-cgroup events",
+      false,
+      () => watch(native, path),
+      "new pods are found by scanning every 10 s and on API events",
+    ),
+  ];
+}
+
+function probe(name: string, required: boolean, run: () => string, instead?: string): Check {
+  try {
+    return { name, required, ok: true, detail: run() };
+  } catch (error) {
+    const [why = ""] = (error as Error).message.split("\n");
+    return { name, required, ok: false, detail: instead === undefined ? why : `${why}; instead: ${instead}` };
+  }
+}
+
+function needRoot(path: string | undefined): string {
+  if (path === undefined) throw new Error("not tried: the pods' cgroup was not found");
+  return path;
+}
+
+function cgroup2(native: Native, path: string | undefined): string {
+  if (!native.isCgroup2(needRoot(path)))
+    throw new Error(`${path} is not on cgroup v2: boot with systemd.unified_cgroup_hierarchy=1`);
+  return "the pods' cgroup is on it";
+}
+
+function bpffs(native: Native, pinPath: string): string {
+  let nearest = pinPath;
+  while (!existsSync(nearest)) nearest = dirname(nearest);
+  if (!native.isBpffs(nearest))
+    throw new Error(`${nearest} is not one: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`);
+  return nearest;
+}
+
+function loads(native: Native): string {
+  const object = new native.BpfObject(objectPath("connect"));
+  try {
+    object.load();
+    return "load";
+  } finally {
+    object.close();
+  }
+}
+
+function btf(): string {
+  if (!existsSync("/sys/kernel/btf/vmlinux")) throw new Error("/sys/kernel/btf/vmlinux is missing");
+  return "/sys/kernel/btf/vmlinux";
+}
+
+function scan(native: Native, path: string | undefined): string {
+  const scanner = new NetnsScan(native, needRoot(path));
+  try {
+    return `${scanner.read().length} tasks of pods seen`;
+  } finally {
+    scanner.close();
+  }
+}
+
+function watch(native: Native, path: string | undefined): string {
+  watchCgroups(native, needRoot(path), () => {}).close();
+  return "attach";
+}
+
+function table(checks: readonly Check[]): string {
+  const width = Math.max(...checks.map(({ name }) => name.length));
+  const mark = ({ ok, required }: Check) => (ok ? "ok     " : required ? "MISSING" : "without");
+  return checks.map((check) => `${check.name.padEnd(width)}  ${mark(check)}  ${check.detail}\n`).join("");
+}

@@ -1,0 +1,25 @@
+/** `podgate cleanup`: takes every trace of Podgate off this node. */
+import { Command } from "commander";
+import { removeState } from "../agent.ts";
+import { cleanPins } from "../dataplane/cleanup.ts";
+import { loadNative } from "../dataplane/native.ts";
+import { pinPathOption, stateDirOption } from "./options.ts";
+
+export function cleanupCommand(report: (status: number) => void): Command {
+  return new Command("cleanup")
+    .description(
+      "Detach every program and remove every pin and file of Podgate on this node. Nothing is enforced afterwards.",
+    )
+    .addOption(pinPathOption())
+    .addOption(stateDirOption())
+    .addHelpText("after", "\nExample:\n  podgate cleanup --pin-path /sys/fs/bpf/podgate")
+    .action(({ pinPath, stateDir }: { pinPath: string; stateDir: string }) => {
+      const removed = [...cleanPins(loadNative(), pinPath), ...removeState(stateDir)];
+      process.stdout.write(
+        removed.length === 0
+          ? `nothing of Podgate at ${pinPath} or ${stateDir}\n`
+          : `removed:\n${removed.map((path) => `  ${path}\n`).join("")}`,
+      );
+      report(0);
+    });
+}

@@ -1,0 +1,75 @@
+/** Options that several subcommands share, and the values they accept. */
+import { readFileSync, statSync } from "node:fs";
+import { release } from "node:os";
+import { InvalidArgumentError, Option } from "commander";
+import { findKubepodsRoot, readDirectory } from "../identity/cgroup-tree.ts";
+import { findCgroup2Mount } from "../identity/mountinfo.ts";
+
+export const MINIMUM_KERNEL = "5.10";
+
+export const pinPathOption = () =>
+  new Option("--pin-path <dir>", "where programs and maps are pinned, on a bpf filesystem").default(
+    "/sys/fs/bpf/podgate",
+  );
+
+export const stateDirOption = () =>
+  new Option("--state-dir <dir>", "where the last valid policies are kept").default("/run/podgate");
+
+export const cgroupRootOption = () =>
+  new Option(
+    "--cgroup-root <dir>",
+    "the cgroup that holds the pods' directories (default: found from known layouts)",
+  );
+
+/** An option value that is one of `choices`. */
+export function oneOf<T extends string>(choices: readonly T[]): (value: string) => T {
+  return (value) => {
+    const choice = choices.find((candidate) => candidate === value);
+    if (choice === undefined) throw new InvalidArgumentError(`use one of ${choices.join(", ")}.`);
+    return choice;
+  };
+}
+
+/** A comma-separated list of namespace names. */
+export function namespaceList(value: string): readonly string[] {
+  const names = value
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  const wrong = names.find((name) => !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name));
+  if (wrong !== undefined) throw new InvalidArgumentError(`\`${wrong}\` is not a namespace name.`);
+  return names;
+}
+
+export function wholeNumber(value: string): number {
+  if (!/^\d{1,6}$/.test(value)) throw new InvalidArgumentError("use a whole number.");
+  return Number(value);
+}
+
+/** @throws Error that says what is missing on this node. */
+export function requireKernel(version = release()): void {
+  if (isOlder(version, MINIMUM_KERNEL)) {
+    throw new Error(`run on Linux ${version}: Podgate needs ${MINIMUM_KERNEL} or newer`);
+  }
+}
+
+export function isOlder(version: string, than: string): boolean {
+  const [major = 0, minor = 0] = version.split(/[.-]/).map(Number);
+  const [wantMajor = 0, wantMinor = 0] = than.split(".").map(Number);
+  return major < wantMajor || (major === wantMajor && minor < wantMinor);
+}
+
+/** The directory given, or the one found. @throws Error that says what was looked for. */
+export function resolveCgroupRoot(given: string | undefined): string {
+  if (given !== undefined) {
+    if (!statSync(given, { throwIfNoEntry: false })?.isDirectory()) {
+      throw new Error(`use --cgroup-root ${given}: there is no such directory`);
+    }
+    return given.replace(/(?<=.)\/+$/, "");
+  }
+  const mount = findCgroup2Mount(readFileSync("/proc/self/mountinfo", "utf8"));
+  if (mount instanceof Error) throw mount;
+  const root = findKubepodsRoot(mount, readDirectory);
+  if (root instanceof Error) throw root;
+  return root.path;
+}

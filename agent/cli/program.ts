@@ -1,0 +1,45 @@
+/** The command line: subcommands, one error line, exit codes 0 (done), 1 (failed), 2 (wrong usage). */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { agentCommand } from "./agent.ts";
+import { checkCommand } from "./check.ts";
+import { cleanupCommand } from "./cleanup.ts";
+
+export async function run(args: readonly string[]): Promise<number> {
+  let status = 0;
+  const program = new Command("podgate")
+    .description(
+      "Decides by workload identity which pod may connect to which service, in the kernel at connect().",
+    )
+    .version(version())
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "podgate: ")) });
+  const report = (code: number) => {
+    status = code;
+  };
+  for (const command of [agentCommand(report), checkCommand(report), cleanupCommand(report)]) {
+    program.addCommand(command.copyInheritedSettings(program));
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`podgate: ${error instanceof Error ? error.message : error}\n`);
+    return 1;
+  }
+  return status;
+}
+
+/** From the package, seen from the source tree or from the bundle in dist/. */
+function version(): string {
+  for (const up of ["../..", ".."]) {
+    try {
+      const text = readFileSync(join(import.meta.dirname, up, "package.json"), "utf8");
+      return (JSON.parse(text) as { version: string }).version;
+    } catch {
+      // Not there: the other place.
+    }
+  }
+  return "unknown";
+}

@@ -1,0 +1,138 @@
+/**
+ * From what the cluster says to what the kernel holds: reads everything, decides, applies the difference. Events
+ * only say "look again"; however many come, one run follows, and a run that fails is repeated.
+ */
+import type { Snapshot } from "./cluster/snapshot.ts";
+import type { Applied, Dataplane } from "./dataplane/dataplane.ts";
+import type { TaskNetns } from "./dataplane/netns-scan.ts";
+import type { Want } from "./dataplane/want.ts";
+import { decide, scopeOf } from "./guard/decide.ts";
+import type { Condition } from "./guard/guard.ts";
+import { computeGuards, type GuardSet } from "./guard/guards.ts";
+import type { LastValid } from "./guard/last-valid.ts";
+import { nodeAddresses } from "./guard/nodes.ts";
+import { policyReader, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
+import type { PodCgroup } from "./identity/cgroup-tree.ts";
+import { type Registration, registerPods } from "./identity/local-pods.ts";
+import { podIdentity } from "./identity/pod-identity.ts";
+import type { IpAddress } from "./model/address.ts";
+import type { LocalPod } from "./model/objects.ts";
+
+/** Everything a run reads besides the snapshot. */
+export interface Sources {
+  readonly snapshot: () => Snapshot;
+  readonly podCgroups: () => readonly PodCgroup[] | Error;
+  readonly taskNetns: () => readonly TaskNetns[];
+  readonly cgroupId: (path: string) => bigint;
+  readonly ownAddresses: () => readonly IpAddress[];
+}
+
+export interface ReconcileOptions {
+  readonly trustedNamespaces: ReadonlySet<string>;
+  readonly annotationPrefixes: readonly string[];
+  readonly hostNetworkIdentity: "none" | "cgroup";
+  readonly nodeNetnsCookie: bigint;
+}
+
+/** What one run saw and decided: enough to explain a verdict afterwards. */
+export interface Reconciled {
+  readonly snapshot: Snapshot;
+  readonly policies: ResolvedPolicies;
+  readonly guardSet: GuardSet;
+  readonly registration: Registration;
+  readonly nodeAddresses: ReadonlySet<IpAddress>;
+  readonly applied: Applied;
+  /** The guards' conditions, with what the dataplane had to refuse. */
+  readonly conditions: readonly Condition[];
+}
+
+export class Reconciler {
+  readonly #sources: Sources;
+  readonly #options: ReconcileOptions;
+  readonly #dataplane: Dataplane;
+  readonly #lastValid: LastValid;
+  readonly #readPolicy = policyReader();
+
+  constructor(sources: Sources, options: ReconcileOptions, dataplane: Dataplane, lastValid: LastValid) {
+    this.#sources = sources;
+    this.#options = options;
+    this.#dataplane = dataplane;
+    this.#lastValid = lastValid;
+  }
+
+  /** @throws Error when the pods' directories cannot be read or the kernel refuses. What is enforced stays. */
+  async run(): Promise<Reconciled> {
+    const snapshot = this.#sources.snapshot();
+    const ownAddresses = this.#sources.ownAddresses();
+    const registration = this.#register(snapshot.localPods);
+    const policies = resolvePolicies(snapshot, this.#lastValid, this.#readPolicy);
+    const { trustedNamespaces } = this.#options;
+    const guardSet = computeGuards(snapshot, policies, { trustedNamespaces, ownAddresses });
+    const nodes = nodeAddresses(snapshot, ownAddresses);
+    const applied = await this.#dataplane.apply(this.#want(guardSet, registration, nodes));
+    return {
+      snapshot,
+      policies,
+      guardSet,
+      registration,
+      nodeAddresses: new Set(nodes),
+      applied,
+      conditions: withRefused(guardSet, applied.refused),
+    };
+  }
+
+  #register(localPods: readonly LocalPod[]): Registration {
+    const podCgroups = this.#sources.podCgroups();
+    if (podCgroups instanceof Error) throw podCgroups;
+    return registerPods(
+      localPods,
+      podCgroups,
+      this.#sources.taskNetns(),
+      this.#sources.cgroupId,
+      this.#options,
+    );
+  }
+
+  #want(guardSet: GuardSet, registration: Registration, nodes: readonly IpAddress[]): Want {
+    return {
+      nodeAddresses: nodes,
+      guards: guardSet.guards.map((guard) => ({
+        key: guard.key,
+        destinations: guard.destinations,
+        nodePorts: guard.nodePorts,
+        scope: scopeOf(guard, guardSet.routes),
+        decide: (identity) => decide(guard, identity, guardSet.routes),
+      })),
+      pods: registration.registered.map(({ pod, cgroupIds, netnsCookies }) => ({
+        identity: podIdentity(pod, this.#options.annotationPrefixes),
+        cgroupIds,
+        netnsCookies,
+        addresses: pod.hostNetwork ? [] : pod.ips,
+      })),
+    };
+  }
+}
+
+/** An object one of whose guards found no room is not accepted, whatever else is right about it. */
+function withRefused(guardSet: GuardSet, refused: readonly string[]): readonly Condition[] {
+  if (refused.length === 0) return guardSet.conditions;
+  const keys = new Set(refused);
+  const objects = new Set(
+    guardSet.guards
+      .filter(({ key }) => keys.has(key))
+      .flatMap(({ policies }) =>
+        policies.map(({ object }) => `${object.kind}/${object.namespace}/${object.name}`),
+      ),
+  );
+  return guardSet.conditions.map((condition) =>
+    objects.has(`${condition.object.kind}/${condition.object.namespace}/${condition.object.name}`)
+      ? {
+          ...condition,
+          accepted: false,
+          reason: "OverLimit" as const,
+          message:
+            "the kernel's maps are over 90 % full: every connection to it is denied; remove policies or raise the map sizes",
+        }
+      : condition,
+  );
+}

@@ -1,0 +1,69 @@
+/** One verdict as the log shows it: names instead of numbers, nothing that needs another line to be understood. */
+import type { IpAddress } from "../model/address.ts";
+import type { ObjectRef } from "../model/objects.ts";
+import type { Action, Reason } from "../model/verdict.ts";
+import { visible } from "./text.ts";
+
+export interface RuleRecord {
+  /** Position in `on_tcp_connect`, from 0. */
+  readonly index: number;
+  readonly name?: string;
+  /** The rule's expressions, joined by " && "; absent for a rule without any. */
+  readonly expression?: string;
+}
+
+export interface Decided {
+  readonly verdict: Action;
+  readonly reason: Reason;
+  readonly policy?: ObjectRef;
+  readonly rule?: RuleRecord;
+  /** What went wrong, where the reason is an error. */
+  readonly error?: string;
+}
+
+export interface VerdictRecord extends Decided {
+  /** ms since 1970. */
+  readonly time: number;
+  readonly layer: "connect4" | "connect6" | "veth" | "proxy";
+  /** Absent: the caller is unresolved. */
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string };
+  readonly process: { readonly pid: number; readonly comm: string };
+  readonly destination: { readonly address: IpAddress; readonly port: number; readonly service?: string };
+  /** Where a forwarded connection went. */
+  readonly forwardedTo?: { readonly address: IpAddress; readonly port: number; readonly service?: string };
+  readonly errorCode: string;
+  /** What audited policies would have said, where that differs. */
+  readonly audited?: Decided;
+  /** Verdicts of this caller and guard that had no line since the last one. */
+  readonly suppressed: number;
+}
+
+/** The fields of the JSON line, in the order people read them. Keys are part of the log's interface. */
+export function verdictFields(record: VerdictRecord): Record<string, unknown> {
+  const { pod, process, audited } = record;
+  return {
+    time: record.time,
+    verdict: record.verdict,
+    enforced: true,
+    reason: record.reason,
+    layer: record.layer,
+    ...(pod && { pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid } }),
+    process: { pid: process.pid, comm: visible(process.comm) },
+    destination: record.destination,
+    ...(record.forwardedTo && { forwarded_to: record.forwardedTo }),
+    ...decidedBy(record),
+    error_code: record.errorCode,
+    ...(audited && {
+      audited: { verdict: audited.verdict, enforced: false, reason: audited.reason, ...decidedBy(audited) },
+    }),
+    ...(record.suppressed > 0 && { suppressed: record.suppressed }),
+  };
+}
+
+function decidedBy({ policy, rule, error }: Decided): Record<string, unknown> {
+  return {
+    ...(policy && { policy }),
+    ...(rule && { rule }),
+    ...(error !== undefined && { error: visible(error) }),
+  };
+}
