@@ -6,6 +6,7 @@ import type { JsonObject } from "./json.ts";
 import { inVersion, listDocument, listPage, type Page } from "./list.ts";
 import { type LogSource, sendLog } from "./logs.ts";
 import type { KubeObject } from "./object.ts";
+import { openapiDocument } from "./openapi.ts";
 import { patch } from "./patch.ts";
 import { parseTarget, type Target } from "./paths.ts";
 import { sendJson, sendText } from "./respond.ts";
@@ -34,12 +35,13 @@ export async function handle(
   const url = new URL(request.url ?? "/", "http://localhost");
   if (["/healthz", "/livez", "/readyz"].includes(url.pathname))
     return sendText(response, 200, "text/plain", "ok");
-  const document = discoveryDocument(context.store.catalog, url.pathname);
+  const { catalog } = context.store;
+  const document = discoveryDocument(catalog, url.pathname) ?? openapiDocument(catalog, url.pathname);
   if (document !== undefined) {
     if (method !== "GET" && method !== "HEAD") throw methodNotAllowed();
     return sendJson(response, 200, document);
   }
-  const target = parseTarget(context.store.catalog, method, url);
+  const target = parseTarget(catalog, method, url);
   if (!(await context.faults.strike(target, request, response))) return;
   await serve(context, target, request, response);
 }
