@@ -21,8 +21,10 @@ export const layers: Readonly<Record<string, Layer>> = {
   dataplane: { imports: ["model", "policy", "guard"] },
   proxy: { imports: ["model", "identity", "policy"] },
   verdict: { imports: ["model"], packages: ["pino", "prom-client"] },
-  "reconcile.ts": { imports: decision },
-  "agent.ts": { imports: [...decision, "verdict", "reconcile.ts"] },
+  "repeater.ts": { imports: ["model"] },
+  "reconcile.ts": { imports: [...decision, "repeater.ts"] },
+  "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts"] },
+  "agent.ts": { imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts"] },
   cli: { imports: [...decision, "verdict", "agent.ts"], packages: ["commander"] },
   "main.ts": { imports: ["cli"] },
 };

@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { levels } from "../../../agent/verdict/log.ts";
 import { chartFile, chartFolder, helm, helmMissing, type Manifest, manifests, render } from "./helm.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -103,6 +105,15 @@ describe.skipIf(skipped !== undefined)(
       for (const flag of flags) expect(mountPaths).toContain(flag.split("=")[1]);
     });
 
+    test("every flag that the agent is given is one it knows", () => {
+      const { args } = daemonSet().spec.template.spec.containers[0];
+      const [subcommand, ...flags] = args;
+      const main = here("../../../agent/main.ts");
+      const help = spawnSync(process.execPath, [main, subcommand, "--help"], { encoding: "utf8" });
+      expect(help.stdout).toContain("Usage: podgate agent");
+      for (const flag of flags) expect(help.stdout).toContain(`${flag.split("=")[0]} <`);
+    });
+
     test("the ClusterRole is exactly the allow-list: no secrets, no pod is written", () => {
       const role = manifests(render("podgate")).find((manifest) => manifest.kind === "ClusterRole");
       expect(rulesOf(role)).toEqual(allowedRules);
@@ -127,6 +138,10 @@ describe.skipIf(skipped !== undefined)(
     });
   },
 );
+
+test("the log levels of the values are the agent's", () => {
+  expect(chartFile("values.schema.json").properties.logLevel.enum).toEqual([...levels]);
+});
 
 test("chart, app and package carry one version", () => {
   const chart = chartFile("Chart.yaml");
