@@ -53,7 +53,8 @@ describe("10,000 random expressions", () => {
         const value = ours.evaluate(identity);
         const outcome = value instanceof Error ? "error" : value;
         const expected = theirs(identity);
-        if (outcome !== expected) expect({ text, identity, outcome }).toEqual({ text, identity, outcome: expected });
+        if (outcome !== expected)
+          expect({ text, identity, outcome }).toEqual({ text, identity, outcome: expected });
         counts[`${outcome}`]++;
       }
     }
