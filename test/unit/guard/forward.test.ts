@@ -194,7 +194,7 @@ describe("an endpoint registered under the url", () => {
     });
   });
 
-  test("that is an endpoint of its own kind of Service does not shadow it for others: two are both asked, deny overrides", () => {
+  test("beside another one: both are asked, deny overrides", () => {
     const open = { ...inner({ kind: "none" }), name: "open" };
     const cluster = sentTo("https://inner.internal", { endpoints: [open, inner(denyNamespace("sandbox"))] });
     expect(cluster.outcome(payments, "192.0.2.10:8080")).toBe("forward payments/web:80");
