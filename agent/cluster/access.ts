@@ -79,17 +79,25 @@ export async function kubeconfigAccess(path?: string): Promise<Access> {
   }
   const url = new URL(server);
   let config: typeof first | undefined = first;
+  const apply = async () => {
+    config ??= load();
+    const options: RequestOptions = {};
+    await config.applyToHTTPSOptions(options);
+    // client-node keeps one agent with the certificates of the first request; a rotated one would never be used.
+    if (config.getCurrentCluster()?.proxyUrl === undefined) delete options.agent;
+    return options;
+  };
+  let applying: Promise<RequestOptions> | undefined;
   return {
     server: url,
     async options() {
       // As kubectl: credentials go over TLS or not at all.
       if (url.protocol === "http:") return {};
-      config ??= load();
-      const options: RequestOptions = {};
-      await config.applyToHTTPSOptions(options);
-      // client-node keeps one agent with the certificates of the first request; a rotated one would never be used.
-      if (config.getCurrentCluster()?.proxyUrl === undefined) delete options.agent;
-      return options;
+      // All reflectors start at once, and an exec plugin may take seconds or ask somebody: one answer is enough.
+      applying ??= apply().finally(() => {
+        applying = undefined;
+      });
+      return applying;
     },
     // Everything is read again: the file, token files, and what exec plugins answered.
     invalidate() {

@@ -56,6 +56,7 @@ export async function watch(
   let heard = clock.now();
   const watchdog = async () => {
     while (!end.signal.aborted) {
+      heard = Math.min(heard, clock.now()); // the wall clock may be set back
       const left = heard + handler.silenceMs() - clock.now();
       if (left <= 0) {
         const ms = clock.now() - heard;

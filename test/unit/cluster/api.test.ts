@@ -225,7 +225,9 @@ describe("kubeconfig", () => {
       if (request.headers.authorization !== valid) response.writeHead(401);
       echo(request, response);
     }, true);
-    const counter = join(await mkdtemp(join(tmpdir(), "podgate-")), "count");
+    const directory = await mkdtemp(join(tmpdir(), "podgate-"));
+    atEnd(() => rm(directory, { recursive: true }));
+    const counter = join(directory, "count");
     const script = `
       const { appendFileSync, readFileSync } = require("node:fs");
       appendFileSync(${JSON.stringify(counter)}, "x");
@@ -237,7 +239,8 @@ describe("kubeconfig", () => {
       args: ["-e", script],
     };
     const client = new Api(await kubeconfigAccess(await kubeconfig(url, { exec }, ca)), systemClock);
-    expect(await client.json(ask)).toBe("Bearer 1");
+    const together = await Promise.all(Array.from({ length: 5 }, () => client.json(ask)));
+    expect(together).toEqual(together.map(() => "Bearer 1"));
     expect(await client.json(ask)).toBe("Bearer 1");
     valid = "Bearer 2";
     expect((await failure(client.json(ask))).status).toBe(401);

@@ -1,6 +1,6 @@
 /** Whatever the API server or the way to it does, a reflector comes back to what is true. */
 import { describe, expect, test } from "vitest";
-import { rig, WIDGETS, waitFor } from "./rig.ts";
+import { pause, rig, WIDGETS, type Widget, waitFor } from "./rig.ts";
 
 type Rig = Awaited<ReturnType<typeof rig>>;
 const lists = { resource: WIDGETS, verb: "list" } as const;
@@ -247,6 +247,60 @@ test("an error is said once, however often it comes back, and its end too", asyn
     "reading from the API server again",
   ]);
 });
+
+test("whatever fails in whatever order, it ends with what the server has", async () => {
+  const seed = Date.now() % 2 ** 31;
+  console.log(`seed ${seed}`);
+  const random = generator(seed);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
+  const it = await rig({ speed: 200, bookmarkSeconds: 0.02, historySize: 50 });
+  const { faults, store } = it.server;
+  const strikes: (() => unknown)[] = [
+    () => faults.closeWatches(watches),
+    () => faults.resetWatches(watches),
+    () => faults.silenceWatches(watches),
+    () => faults.expireWatches(watches),
+    () => faults.expireWatches(watches, { close: false }),
+    () =>
+      faults.sendLine(
+        pick(["{", '{"type":"DELETED","object":{"metadata":{"name":"w1"}}}', "null", "[]"]),
+        watches,
+      ),
+    () => faults.respond({ resource: WIDGETS }, pick([401, 403, 404, 410, 429, 500, 503, 504])),
+    () => faults.reset({ resource: WIDGETS }, { when: pick(["at once", "mid-reply"]) }),
+    () => faults.resetConnections(),
+    () => faults.compact(),
+    () => faults.expireContinueTokens(),
+  ];
+  it.reflector.start();
+  for (let step = 0; step < 600; step++) {
+    const name = `w${Math.floor(random() * 20)}`;
+    const exists = store.find(WIDGETS, "default", name) !== undefined;
+    if (!exists) it.create(name, step);
+    else if (random() < 0.5) it.remove(name);
+    else it.resize(name, step);
+    if (random() < 0.2) pick(strikes)();
+    if (random() < 0.3) await pause(2);
+  }
+  faults.clear();
+  const wanted = () =>
+    store
+      .list(WIDGETS)
+      .map(({ metadata, spec }) => `${metadata.name} ${metadata.uid} ${(spec as Widget).size}`);
+  const found = () => it.reflector.values().map(({ name, uid, size }) => `${name} ${uid} ${size}`);
+  await waitFor(() => found().toSorted().join() === wanted().toSorted().join(), "the server's objects");
+  it.create("last");
+  await it.has("last");
+});
+
+/** Numbers from 0 to 1 that a seed repeats (a linear congruence is random enough for faults). */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
 
 test("stop ends it, also while it waits and while a watch is open", async () => {
   const waiting = await rig({ speed: 1 });

@@ -1,0 +1,228 @@
+/** Conditions in a policy object's status: ours are right, everybody else's untouched, and nothing is written twice. */
+import { describe, expect, test } from "vitest";
+import { type Condition, withConditions } from "../../../agent/cluster/conditions.ts";
+import type { PolicyRef } from "../../../agent/cluster/resources.ts";
+import { StatusWriter } from "../../../agent/cluster/status.ts";
+import { type CustomKind, clusterRig, install, resource } from "./cluster-rig.ts";
+import { atEnd, pause } from "./rig.ts";
+
+const KIND = "AgentEndpoint";
+const NAME = resource(KIND);
+const accepted: Condition = {
+  type: "Accepted",
+  status: "True",
+  reason: "Accepted",
+  message: "guards default/web",
+  observedGeneration: 1,
+};
+const puts = { resource: NAME, verb: "update" } as const;
+
+async function statusRig(options: { agents?: number; status?: boolean } = {}) {
+  const it = await clusterRig([]);
+  install(it.server, KIND as CustomKind, options.status ?? true);
+  const spec = { url: "http://web.default", upstream: { url: "http://web.default" } };
+  const created = it.server.store.create(NAME, { metadata: { name: "web" }, spec });
+  const object: PolicyRef = { kind: KIND, namespace: "default", name: "web", uid: created.metadata.uid };
+  const writers = Array.from({ length: options.agents ?? 1 }, () => {
+    const writer = new StatusWriter({
+      api: it.api,
+      clock: it.clock,
+      log: (level, message, fields) => it.log.push({ level, message, fields }),
+      current: (ref) => it.cluster.conditions(ref),
+    });
+    atEnd(() => writer.stop());
+    return writer;
+  });
+  await it.start();
+  for (const writer of writers) writer.start();
+  const conditions = () =>
+    ((it.server.store.get(NAME, "default", "web").status as { conditions?: Record<string, unknown>[] })
+      ?.conditions ?? []) as Record<string, unknown>[];
+  const written = () => it.server.faults.delay(puts, 0, { times: Number.POSITIVE_INFINITY });
+  return { ...it, object, writers, writer: writers[0] as StatusWriter, conditions, written };
+}
+
+describe("a condition", () => {
+  test("is written beside those of other controllers", async () => {
+    const it = await statusRig();
+    const ready = {
+      type: "Ready",
+      status: "True",
+      reason: "EndpointActive",
+      message: "m",
+      lastTransitionTime: "2026-01-01T00:00:00Z",
+    };
+    it.server.store.modify(
+      NAME,
+      "default",
+      "web",
+      (object) => {
+        object.status = { id: "ep_1", conditions: [ready] };
+      },
+      { subresource: "status" },
+    );
+    it.writer.want(it.object, [accepted, { ...accepted, type: "Programmed" }]);
+    await it.settle(() => it.conditions().length === 3, "three conditions");
+    expect(it.conditions()).toEqual([
+      ready,
+      { ...accepted, lastTransitionTime: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) },
+      { ...accepted, type: "Programmed", lastTransitionTime: expect.any(String) },
+    ]);
+    expect(it.server.store.get(NAME, "default", "web").status).toMatchObject({ id: "ep_1" });
+  });
+
+  test("keeps its time of transition until its status changes", () => {
+    const first = withConditions({}, [accepted], Date.UTC(2026, 0, 1));
+    const reworded = withConditions(first, [{ ...accepted, message: "other" }], Date.UTC(2026, 0, 2));
+    const refused = withConditions(reworded, [{ ...accepted, status: "False" }], Date.UTC(2026, 0, 3));
+    const times = [first, reworded, refused].map(
+      (object) =>
+        (object.status as { conditions: { lastTransitionTime: string }[] }).conditions[0]?.lastTransitionTime,
+    );
+    expect(times).toEqual(["2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z"]);
+  });
+
+  test("that is there already is not written, nor even looked for", async () => {
+    const it = await statusRig();
+    it.server.store.modify(
+      NAME,
+      "default",
+      "web",
+      (object) => {
+        object.status = { conditions: [{ ...accepted, lastTransitionTime: "2026-01-01T00:00:00Z" }] };
+      },
+      { subresource: "status" },
+    );
+    await it.settle(() => it.cluster.conditions(it.object)?.length === 1, "the watch to bring it");
+    const gets = it.server.faults.delay({ resource: NAME, verb: "get" }, 0, {
+      times: Number.POSITIVE_INFINITY,
+    });
+    const written = it.written();
+    it.writer.want(it.object, [accepted]);
+    await pause(300);
+    expect([gets.hits, written.hits]).toEqual([0, 0]);
+  });
+
+  test("of a newer generation is left to those who have seen it", async () => {
+    const it = await statusRig();
+    it.server.store.modify(
+      NAME,
+      "default",
+      "web",
+      (object) => {
+        object.status = { conditions: [{ ...accepted, observedGeneration: 9, message: "newer" }] };
+      },
+      { subresource: "status" },
+    );
+    const written = it.written();
+    it.writer.want(it.object, [accepted]);
+    await pause(300);
+    expect(written.hits).toBe(0);
+  });
+
+  test("has a message of 1024 characters at most", async () => {
+    const it = await statusRig();
+    it.writer.want(it.object, [{ ...accepted, message: "x".repeat(5_000) }]);
+    await it.settle(() => it.conditions().length === 1, "the condition");
+    expect(it.conditions()[0]?.message).toHaveLength(1024);
+    // And what was cut is not a difference for ever.
+    const written = it.written();
+    await it.settle(() => it.cluster.conditions(it.object)?.length === 1, "the watch to bring it");
+    it.writer.want(it.object, [{ ...accepted, message: "x".repeat(5_000) }]);
+    await pause(200);
+    expect(written.hits).toBe(0);
+  });
+
+  test("that follows at once takes the place of one that was not yet written", async () => {
+    const it = await statusRig();
+    it.writer.want(it.object, [accepted]);
+    it.writer.want(it.object, [{ ...accepted, status: "False", reason: "Invalid" }]);
+    await it.settle(() => it.conditions().length === 1, "the condition");
+    await pause(150);
+    expect(it.conditions()).toMatchObject([{ status: "False", reason: "Invalid" }]);
+  });
+});
+
+test("of eight agents that want to write the same, few do", async () => {
+  const it = await statusRig({ agents: 8 });
+  const written = it.written();
+  for (const writer of it.writers) writer.want(it.object, [accepted]);
+  await it.settle(() => it.conditions().length === 1, "the condition");
+  await pause(400);
+  expect(written.hits).toBeLessThan(8);
+  expect(it.conditions()).toHaveLength(1);
+});
+
+describe("a write", () => {
+  test("that comes second is made again on top of the first", async () => {
+    const it = await statusRig();
+    it.server.faults.respond(puts, 409, { times: 2 });
+    it.writer.want(it.object, [accepted]);
+    await it.settle(() => it.conditions().length === 1, "the condition");
+  });
+
+  test("about an object that has been replaced is not made", async () => {
+    const it = await statusRig();
+    it.server.store.delete(NAME, "default", "web");
+    it.server.store.create(NAME, { metadata: { name: "web" }, spec: {} });
+    const written = it.written();
+    it.writer.want(it.object, [accepted]);
+    await pause(300);
+    expect(written.hits).toBe(0);
+    expect(it.log.filter(({ message }) => message === "cannot write a status")).toEqual([]);
+  });
+
+  test("about an object that is gone is not made, and no error", async () => {
+    const it = await statusRig();
+    it.server.store.delete(NAME, "default", "web");
+    const gets = it.server.faults.delay({ resource: NAME, verb: "get" }, 0, {
+      times: Number.POSITIVE_INFINITY,
+    });
+    it.writer.want(it.object, [accepted]);
+    await it.settle(() => gets.hits === 1, "the look");
+    await pause(200);
+    expect(gets.hits).toBe(1);
+    expect(it.log.filter(({ level }) => level === "warn")).toEqual([]);
+  });
+
+  test.each([403, 404, 422])("refused with %i is reported once and not repeated in a loop", async (code) => {
+    const it = await statusRig();
+    const refused = it.server.faults.respond(puts, code, { times: Number.POSITIVE_INFINITY });
+    for (let i = 0; i < 20; i++) {
+      it.writer.want(it.object, [accepted]);
+      await pause(20);
+    }
+    expect(refused.hits).toBe(1);
+    expect(it.log.filter(({ message }) => message === "cannot write a status")).toHaveLength(1);
+  });
+
+  test.each([500, 503, 429])("refused with %i is made later", async (code) => {
+    const it = await statusRig();
+    it.server.faults.respond(puts, code);
+    it.writer.want(it.object, [accepted]);
+    await it.settle(() => it.conditions().length === 1, "the condition");
+  });
+
+  test("that others keep undoing is not fought over", async () => {
+    const it = await statusRig();
+    const written = it.written();
+    const rival = { ...accepted, message: "what a newer agent says" };
+    const end = Date.now() + 800; // 40 s of the agent's clock
+    while (Date.now() < end) {
+      it.writer.want(it.object, [accepted]);
+      if (it.conditions()[0]?.message === accepted.message) {
+        it.server.store.modify(
+          NAME,
+          "default",
+          "web",
+          (object) => {
+            object.status = { conditions: [rival] };
+          },
+          { subresource: "status" },
+        );
+      }
+      await pause(10);
+    }
+    expect(written.hits).toBe(1);
+  });
+});
