@@ -149,7 +149,7 @@ export class Agent {
     this.#closers.push(() => repeater.stop());
     this.#watchCgroups(native, scan, () => repeater.again());
     await ready.promise;
-    this.#log.log("info", "ready: verdicts are enforced", {
+    this.#log.log("info", "ready", {
       node: this.#options.nodeName,
       cgroup_root: this.#options.cgroupRoot,
     });

@@ -102,7 +102,7 @@ export class Kernel {
 
   #attach(name: string, program: BpfProgram): void {
     const pin = linkPin(this.#options.pinPath, name);
-    const fresh = `${pin}.new`;
+    const fresh = `${pin}_new`; // bpffs takes no dots in names
     if (existsSync(fresh)) unlinkSync(fresh); // of an agent that died below; its older link is still at `pin`
     if (existsSync(pin)) {
       const link = this.#native.BpfLink.open(pin);
