@@ -64,7 +64,7 @@ export interface BpfProgram {
   attachRawTracepoint(name: string): BpfLink;
   /** Runs an `iter/...` program over everything and returns what it wrote. EMSGSIZE when that exceeds `maxBytes`. */
   iterate(maxBytes: number): Buffer;
-  /** `runCount` and `runTimeNs` grow only while statistics are enabled. */
+  /** `runCount` and `runTimeNs` grow only while statistics are enabled. The kernel keeps 15 bytes of a name. */
   info(): { id: number; name: string; runCount: bigint; runTimeNs: bigint };
   close(): void;
 }
@@ -82,6 +82,7 @@ export interface BpfLink {
 }
 
 export interface BpfMap {
+  /** The kernel keeps 15 bytes of it. */
   readonly name: string;
   /** The kernel's enum bpf_map_type. */
   readonly type: number;

@@ -32,9 +32,7 @@ function receivers(): unknown[] {
   maps.load();
   const gate = new native.BpfObject(gatePath);
   gate.load();
-  const open = ["numbers", "per_cpu", "prefixes", "queue", "ring", "tails", "cgroups"].map((name) =>
-    maps.map(name),
-  );
+  const open = ["numbers", "per_cpu", "prefixes", "queue", "ring", "tails"].map((name) => maps.map(name));
   const closed = maps.map("numbers");
   closed.close();
   const link = gate.program("enter").attachRawTracepoint("sys_enter");

@@ -30,20 +30,13 @@ struct {
 	__type(value, __u32);
 } prefixes SEC(".maps");
 
+// The kernel has no batch operations for this type.
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 4);
 	__type(key, __u32);
 	__type(value, __u32);
 } tails SEC(".maps");
-
-// The kernel has no batch operations for this type.
-struct {
-	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
-	__uint(max_entries, 4);
-	__type(key, __u32);
-	__type(value, __u32);
-} cgroups SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);

@@ -205,6 +205,30 @@ describe.skipIf(obstacle())("programs and links on a cgroup", () => {
     expect(() => open.update(program)).toThrow(closed);
   });
 
+  it("accept nothing in disguise: a class is what made the object, not its prototype", () => {
+    const wrong = expect.objectContaining({ name: "TypeError", code: "ERR_INVALID_ARG" });
+    const link = attach("refuse4");
+    const { prototype } = native.BpfProgram as unknown as { prototype: object };
+    expect(() => link.update(Object.create(prototype))).toThrow(wrong);
+    const disguised = Object.setPrototypeOf(object.map("records"), prototype);
+    expect(disguised).toBeInstanceOf(native.BpfProgram);
+    expect(() => link.update(disguised)).toThrow(wrong);
+    expect(() => disguised.info()).toThrow(TypeError);
+    expect(
+      () =>
+        new native.EventReader(
+          link as never,
+          { maxBatchBytes: 1 },
+          () => {},
+          () => {},
+        ),
+    ).toThrow(wrong);
+    const { BpfMap, BpfProgram, BpfLink } = native as unknown as Record<string, new () => object>;
+    for (const type of [BpfMap, BpfProgram, BpfLink]) {
+      expect(() => Reflect.construct(type as new () => object, [3])).toThrow(wrong);
+    }
+  });
+
   it("iterate over every task, within the limit given", () => {
     const tasks = new native.BpfObject(scratch.compile("tasks"));
     tasks.load();
