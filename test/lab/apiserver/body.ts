@@ -1,8 +1,9 @@
-/** Request bodies: bounded, JSON or YAML. */
+/** Request bodies: bounded; JSON, YAML, and of a few kinds protobuf. */
 import type { IncomingMessage } from "node:http";
 import { parse as parseYaml } from "yaml";
 import { isObject, type JsonObject } from "./json.ts";
 import type { ObjectInput } from "./object.ts";
+import { decodeProtobuf, protobufType } from "./protobuf.ts";
 import { badRequest, bodyTooLarge, unsupportedMediaType } from "./status.ts";
 
 /** What the real server takes. */
@@ -48,8 +49,9 @@ export function parseYamlBody(body: Buffer): unknown {
 export async function readObject(request: IncomingMessage): Promise<ObjectInput> {
   const body = await readBody(request);
   const type = mediaType(request);
-  const supported = ["application/json", "application/yaml"];
+  const supported = ["application/json", "application/yaml", protobufType];
   if (!supported.includes(type)) throw unsupportedMediaType(supported);
+  if (type === protobufType) return asObject(decodeProtobuf(body));
   return asObject(type === "application/yaml" ? parseYamlBody(body) : parseJson(body));
 }
 

@@ -6,6 +6,7 @@ import { crdRules } from "./crds.ts";
 import { customRules } from "./custom.ts";
 import { namespaceRules } from "./namespaces.ts";
 import { podRules } from "./pods.ts";
+import { secretRules } from "./secrets.ts";
 import { serviceRules } from "./services.ts";
 
 export interface KindRules {
@@ -34,6 +35,7 @@ export interface KindRules {
 const rules: ReadonlyMap<string, KindRules> = new Map([
   ["namespaces", namespaceRules],
   ["pods", podRules],
+  ["secrets", secretRules],
   ["services", serviceRules],
   ["customresourcedefinitions.apiextensions.k8s.io", crdRules],
 ]);
