@@ -127,19 +127,22 @@ async function installNpmPackages() {
   await step("installing npm packages (npm ci)", "npm", args, { env, hint });
 }
 
+function isLockInstalled() {
+  const wanted = readPackages("package-lock.json");
+  if (wanted === undefined)
+    throw new Error("package-lock.json is missing or not JSON; take it from the repository again");
+  return hasInstalled(wanted, readPackages("node_modules/.package-lock.json"));
+}
+
 /**
  * npm writes node_modules/.package-lock.json when it has finished: what is installed, in the lock's own format. Comparing the two
  * notices an interrupted install and a changed lock alike. Optional packages may be absent: most are for other platforms.
  */
-function isLockInstalled() {
-  const wanted = readPackages("package-lock.json");
-  const installed = readPackages("node_modules/.package-lock.json");
-  if (wanted === undefined)
-    throw new Error("package-lock.json is missing or not JSON; take it from the repository again");
+function hasInstalled(wanted, installed) {
   if (installed === undefined) return false;
   return Object.entries(wanted).every(([location, entry]) => {
-    const present = installed[location];
     if (location === "") return true; // the project itself
+    const present = installed[location];
     if (present === undefined) return entry.optional === true || entry.devOptional === true;
     return present.version === entry.version && present.integrity === entry.integrity;
   });
@@ -193,9 +196,13 @@ function run(command, args, env, show) {
   });
 }
 
-main().catch((error) => {
-  // What is thrown on purpose says what to do; a TypeError and the like is a mistake in here and needs its stack.
-  const because = error.cause instanceof Error ? `: ${error.cause.message}` : "";
-  console.error(`setup: ${error.constructor === Error ? `${error.message}${because}` : error.stack}`);
-  process.exitCode = 1;
-});
+module.exports = { hasInstalled };
+
+if (require.main === module) {
+  main().catch((error) => {
+    // What is thrown on purpose says what to do; a TypeError and the like is a mistake in here and needs its stack.
+    const because = error.cause instanceof Error ? `: ${error.cause.message}` : "";
+    console.error(`setup: ${error.constructor === Error ? `${error.message}${because}` : error.stack}`);
+    process.exitCode = 1;
+  });
+}
