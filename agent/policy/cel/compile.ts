@@ -5,6 +5,7 @@ import { variableValues } from "../variables.ts";
 import { boundCost } from "./cost.ts";
 import { typed, untyped, useRe2 } from "./engine.ts";
 import { ExpressionFault } from "./fault.ts";
+import type { Pattern } from "./regex.ts";
 import { readVariables } from "./vocabulary.ts";
 
 const MAX_SOURCE_BYTES = 4096;
@@ -23,9 +24,10 @@ export function compileExpression(text: string): CompiledExpression | Expression
   }
   if (!text.isWellFormed()) return new ExpressionFault("the expression is no Unicode text: write it again");
   try {
-    const { reads, cost } = check(text);
+    const patterns = new Map<string, Pattern>();
+    const { reads, cost } = check(text, patterns);
     const program = untyped.parse(text);
-    useRe2(program.ast);
+    useRe2(program.ast, patterns);
     return { text, reads, cost, evaluate: (identity) => run(program, identity) };
   } catch (thrown) {
     return faultOf(thrown);
@@ -33,10 +35,10 @@ export function compileExpression(text: string): CompiledExpression | Expression
 }
 
 /** What `text` reads and costs. Throws when it is no expression of type bool within bounds. */
-function check(text: string): { reads: ReadonlySet<string>; cost: number } {
+function check(text: string, patterns: Map<string, Pattern>): { reads: ReadonlySet<string>; cost: number } {
   const { ast, check: checkTypes } = typed.parse(text);
   const reads = readVariables(ast);
-  useRe2(ast);
+  useRe2(ast, patterns);
   const cost = boundCost(ast);
   const { valid, type, error } = checkTypes();
   if (!valid) throw error;

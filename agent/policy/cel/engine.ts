@@ -13,6 +13,9 @@ const LIMITS = {
   maxCallArguments: 8,
 };
 
+/** UTF-16 units of all patterns of an expression: bounds how long compiling them takes. */
+const MAX_PATTERNS = 512;
+
 /** Refuses a wrong type when the policy is read. */
 export const typed = environment({ unlistedVariablesAreDyn: false }).registerVariable("conn", {
   schema: schemaOf(VARIABLES.conn),
@@ -43,9 +46,10 @@ function schemaOf(group: VariableGroup): ObjectSchema {
 
 /**
  * The engine's own `matches` is a JavaScript RegExp, which one annotation can keep busy for hours, and it cannot be
- * replaced. So a call of it becomes a call of ours, with the compiled pattern in the place of the literal.
+ * replaced. So a call of it becomes a call of ours, with the compiled pattern in the place of the literal. `patterns`
+ * holds what one expression has compiled already: it is parsed twice.
  */
-export function useRe2(node: ASTNode): void {
+export function useRe2(node: ASTNode, patterns: Map<string, Pattern>): void {
   if (node.op === "rcall" && node.args[0] === "matches") {
     const [, receiver, [argument, ...rest]] = node.args;
     if (argument?.op !== "value" || typeof argument.args !== "string" || rest.length > 0) {
@@ -54,10 +58,17 @@ export function useRe2(node: ASTNode): void {
         node,
       );
     }
-    const pattern = compilePattern(argument.args);
+    const pattern = patterns.get(argument.args) ?? compilePattern(argument.args);
     if (pattern instanceof Error) throw new ExpressionFault(pattern.message, argument);
+    patterns.set(argument.args, pattern);
+    if ([...patterns.keys()].join("").length > MAX_PATTERNS) {
+      throw new ExpressionFault(
+        "the patterns together are too long: split them into several expressions",
+        node,
+      );
+    }
     Object.assign(argument, { args: pattern });
     Object.assign(node, { args: [MATCHES_RE2, receiver, [argument]] });
   }
-  for (const operand of operands(node)) useRe2(operand);
+  for (const operand of operands(node)) useRe2(operand, patterns);
 }

@@ -54,6 +54,14 @@ const hostile: readonly [title: string, text: string][] = [
   ["a large class, repeated", matching("(\\pL{1000})".repeat(20))],
   ["many large classes", matching("[^\\pL\\pN\\pS]".repeat(19))],
   ["classes in a group, repeated", matching("([\\pL\\pN][\\pL\\pN][\\pL\\pN]){60}$")],
+  [
+    "15 patterns of large classes",
+    Array.from({ length: 15 }, (_, i) => matching(`${"[^\\pL\\pN]".repeat(18)}${i}`))
+      .join("||")
+      .slice(0, 4_000),
+  ],
+  ["repetition inside repetition", `${M}.name.matches("([ab]{0,30}a[ab]{0,30}){6}$")`],
+  ["an exponential automaton", matching("[ab]*a[ab]{100}$")],
   ["a pattern of 4,000 letters", matching("a".repeat(3_900))],
   ["5,000 alternatives", matching("a|".repeat(1_900))],
   ["a lookahead", matching("(?=a)a")],
@@ -86,6 +94,10 @@ const callers: readonly Identity[] = [
     annotations: new Map(
       Array.from({ length: 85 }, (_, i) => [`ngrok.com/${String(i).padStart(2, "0")}`, ""]),
     ),
+  }),
+  pod({
+    name: "abaabbb".repeat(36),
+    annotations: new Map([["a", "abbabaaabbbabab".repeat(68)]]),
   }),
   oversized,
 ];

@@ -17,8 +17,8 @@ const forwardTo = (config: unknown) => action("forward-internal", config);
 
 describe("a bad policy", () => {
   it.each<[string, unknown, Fault]>([
-    ["null", null, ["ERR_NGROK_2236", "", "it is null: write an object with `on_tcp_connect`"]],
-    ["nothing", undefined, ["ERR_NGROK_2236", "", "it is missing: write an object with `on_tcp_connect`"]],
+    ["22: null", null, ["ERR_NGROK_2236", "", "it is null: write an object with `on_tcp_connect`"]],
+    ["22: nothing", undefined, ["ERR_NGROK_2236", "", "it is missing: write an object with `on_tcp_connect`"]],
     [
       "text",
       "on_tcp_connect: []",
@@ -524,7 +524,7 @@ describe("a good policy", () => {
 
 describe("whether a bad policy was about pods", () => {
   it.each<[string, unknown, boolean]>([
-    ["null", null, false],
+    ["22: null", null, false],
     ["IP rules only", action("restrict-ips", { deny: ["192.0.2.0/24"] }), false],
     ["HTTP rules only", { on_http_request: [{ expressions: ["req.method == 'GET'"], ...deny }] }, false],
     ["HTTP rules over pods", { on_http_request: [{ expressions: [`${M}.name == "a"`], ...deny }] }, true],
