@@ -118,6 +118,10 @@ export function eventScript(scratch: Scratch, recordsPerConnect: number): string
       // By way of setImmediate, so that the loop polls: a reader on it would starve otherwise.
       socket.connect(9, "127.0.0.1", () => socket.close(() => setImmediate(resolve)));
     });
+    const until = async (condition) => {
+      const deadline = Date.now() + 10_000;
+      while (!condition() && Date.now() < deadline) await new Promise(setImmediate);
+    };
     const settled = () => new Promise((resolve) => setTimeout(resolve, 100));
   `;
 }
