@@ -18,7 +18,11 @@ const forwardTo = (config: unknown) => action("forward-internal", config);
 describe("a bad policy", () => {
   it.each<[string, unknown, Fault]>([
     ["22: null", null, ["ERR_NGROK_2236", "", "it is null: write an object with `on_tcp_connect`"]],
-    ["22: nothing", undefined, ["ERR_NGROK_2236", "", "it is missing: write an object with `on_tcp_connect`"]],
+    [
+      "22: nothing",
+      undefined,
+      ["ERR_NGROK_2236", "", "it is missing: write an object with `on_tcp_connect`"],
+    ],
     [
       "text",
       "on_tcp_connect: []",
@@ -26,7 +30,7 @@ describe("a bad policy", () => {
     ],
     ["a list", [deny], ["ERR_NGROK_2236", "", "it is a list: write an object with `on_tcp_connect`"]],
     [
-      "null rules",
+      "22: null rules",
       { on_tcp_connect: null },
       ["ERR_NGROK_2236", "on_tcp_connect", "it is null: write a list of rules, or leave it out"],
     ],
@@ -106,7 +110,7 @@ describe("a bad policy", () => {
       ["ERR_NGROK_2236", "on_tcp_connect[0]", "it is null: write a rule with `actions`"],
     ],
     [
-      "an unknown key of a rule",
+      "24: an unknown key of a rule",
       rules({ ...deny, expression: "true" }),
       [
         "ERR_NGROK_2236",
@@ -147,7 +151,7 @@ describe("a bad policy", () => {
       ],
     ],
     [
-      "null expressions",
+      "22: null expressions",
       rules({ ...deny, expressions: null }),
       [
         "ERR_NGROK_2236",
@@ -524,7 +528,7 @@ describe("a good policy", () => {
 
 describe("whether a bad policy was about pods", () => {
   it.each<[string, unknown, boolean]>([
-    ["22: null", null, false],
+    ["null", null, false],
     ["IP rules only", action("restrict-ips", { deny: ["192.0.2.0/24"] }), false],
     ["HTTP rules only", { on_http_request: [{ expressions: ["req.method == 'GET'"], ...deny }] }, false],
     ["HTTP rules over pods", { on_http_request: [{ expressions: [`${M}.name == "a"`], ...deny }] }, true],
