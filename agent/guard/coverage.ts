@@ -67,7 +67,6 @@ class Coverage {
   inherit(doors: readonly Door[]): boolean {
     let changed = false;
     for (const door of doors) {
-      if (this.#failsafe.isProtected(door.service)) continue;
       const passedOn = this.#passedOnTo(door);
       if (passedOn.length === 0) continue;
       for (const place of frontsOf(door).filter((front) => !this.#protects(front))) {
@@ -87,7 +86,6 @@ class Coverage {
     for (const cover of this.#covers.values()) {
       const nodePort = this.#atNodePort(cover);
       if (nodePort === undefined) continue;
-      for (const door of nodePort.doors) cover.doors.add(door);
       for (const [policy, origins] of nodePort.policies) {
         for (const origin of origins) this.#cover(cover, policy, origin);
       }

@@ -75,7 +75,8 @@ function frontOwners(snapshot: Snapshot, nodeAddresses: ReadonlySet<IpAddress>):
   }
   const taken = (address: IpAddress) => clusterIps.has(address) || podIps.has(address);
   const owners = new Map<string, string>();
-  const oldestFirst = [...snapshot.services].sort(byAge);
+  // An ExternalName has no addresses, whatever its fields still say.
+  const oldestFirst = snapshot.services.filter(({ type }) => type !== "ExternalName").sort(byAge);
   const claim = (list: (service: Service) => readonly IpAddress[]) => {
     for (const service of oldestFirst) {
       for (const address of list(service)) {

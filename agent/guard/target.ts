@@ -44,5 +44,5 @@ export function preferredPort(url: EndpointUrl, tcp: readonly ServicePort[]): nu
 
 /** Headless and ExternalName Services have none. */
 function addressOf(service: Service, ofFamily: (address: IpAddress) => boolean): IpAddress | undefined {
-  return service.type === "ExternalName" ? undefined : service.clusterIps.find(ofFamily);
+  return service.clusterIps.find(ofFamily);
 }

@@ -111,6 +111,17 @@ test("node addresses come from Node objects and the node's own interfaces, witho
   );
 });
 
+test("a hostNetwork backend's other node addresses are guarded also where a slice lists them itself", () => {
+  const cluster = new Cluster({
+    services: [service("payments/ledger", ["192.0.2.10"], [80])],
+    nodes: [node("node-1", "203.0.113.11", "203.0.113.12")],
+    pods: [pod("payments/ledger-0", "203.0.113.11", { hostNetwork: true })],
+    endpointSlices: [slice("payments/ledger", ["203.0.113.11", "203.0.113.12"], 9100)],
+    connectionPolicies,
+  });
+  expect(cluster.guarded()).toEqual(["192.0.2.10:80", "203.0.113.11:9100", "203.0.113.12:9100"]);
+});
+
 describe("an address and a Service's port meet by name:", () => {
   const services = [
     service("payments/ledger", ["192.0.2.10"], [port(80, { name: "web" }), port(81, { name: "admin" })]),
@@ -131,6 +142,14 @@ describe("an address and a Service's port meet by name:", () => {
     const only = [connectionPolicy("payments/p", ["ledger#admin"], denyNamespace("sandbox"))];
     const cluster = new Cluster({ services, pods, endpointSlices, connectionPolicies: only });
     expect(cluster.guarded()).toEqual(["192.0.2.10:81", "198.51.100.1:8081"]);
+  });
+
+  test("and by protocol", () => {
+    const endpointSlices = [
+      slice("payments/ledger", ["198.51.100.1"], [{ name: "web", protocol: "UDP", port: 8080 }]),
+    ];
+    const cluster = new Cluster({ services, pods, endpointSlices, connectionPolicies });
+    expect(cluster.guarded()).toEqual(["192.0.2.10:80", "192.0.2.10:81"]);
   });
 
   test("two ports with one target are one way in", () => {
@@ -234,6 +253,18 @@ describe("externalIPs never override", () => {
   });
 });
 
+test("an ExternalName's external IPs are not addresses of anything, and take none from others", () => {
+  const externalIps = ["203.0.113.1"];
+  const name = service("payments/old", [], [443], { type: "ExternalName", externalIps, created: 1 });
+  const ledger = service("payments/ledger", ["192.0.2.10"], [443], { externalIps, created: 2 });
+  const cluster = new Cluster({ services: [name, ledger], connectionPolicies });
+  expect(cluster.outcome(sandbox, "203.0.113.1:443")).toBe("deny rule");
+  const points = slice("payments/old", ["192.0.2.10"], 443);
+  const alone = { ...ledger, externalIps: [] };
+  const other = new Cluster({ services: [name, alone], endpointSlices: [points], connectionPolicies });
+  expect(other.guarded()).toEqual(["192.0.2.10:443"]);
+});
+
 test("a load-balancer IP may be a node's address, but no ClusterIP and no pod IP", () => {
   const loadBalancerIps = ["203.0.113.11", "192.0.2.99", "198.51.100.9"];
   const cluster = new Cluster({
@@ -252,7 +283,7 @@ describe("failsafe: default/kubernetes and the cluster DNS Service", () => {
   const system = {
     services: [
       service("default/kubernetes", ["192.0.2.1"], [port(443, { name: "https" })]),
-      service("kube-system/kube-dns", ["192.0.2.2"], [port(53, { name: "dns-tcp" })]),
+      service("kube-system/kube-dns", ["192.0.2.2"], [port(53, { name: "dns-tcp", nodePort: 30053 })]),
       service("kube-system/dns-alias", ["192.0.2.3"], [53]),
     ],
     nodes: [node("node-1", "203.0.113.11")],
@@ -301,6 +332,29 @@ describe("failsafe: default/kubernetes and the cluster DNS Service", () => {
   test("are not guarded through a Service that shares their backends, even from kube-system", () => {
     const policies = [connectionPolicy("kube-system/p", ["dns-alias"], denyNamespace("sandbox"))];
     expect(new Cluster({ ...system, connectionPolicies: policies }).guarded()).toEqual(["192.0.2.3:53"]);
+  });
+
+  test("are not guarded by what leads to a guarded backend and claims their place on the nodes", () => {
+    const ports = [port(6443, { name: "a" }), port(30053, { name: "b" })];
+    const services = [
+      ...system.services,
+      service("sandbox/trap", ["192.0.2.66"], [80]),
+      service("sandbox/lb", ["192.0.2.67"], ports, { loadBalancerIps: ["203.0.113.11"] }),
+    ];
+    const endpointSlices = [
+      ...system.endpointSlices,
+      slice(
+        "sandbox/lb",
+        ["192.0.2.66"],
+        [
+          { name: "a", protocol: "TCP", port: 80 },
+          { name: "b", protocol: "TCP", port: 80 },
+        ],
+      ),
+    ];
+    const policies = [connectionPolicy("sandbox/p", ["trap"], denyNamespace("payments"))];
+    const cluster = new Cluster({ ...system, services, endpointSlices, connectionPolicies: policies });
+    expect(cluster.guarded()).toEqual(["192.0.2.66:80", "192.0.2.67:30053", "192.0.2.67:6443"]);
   });
 
   test("are not guarded at their nodes by another namespace's hostNetwork pod, node port or external IP", () => {

@@ -213,6 +213,46 @@ describe("an endpoint registered under the url", () => {
   });
 });
 
+describe("an audited endpoint on the way", () => {
+  test("lifts nothing that an enforced one behind it refuses", () => {
+    const endpoints = [
+      agentEndpoint(
+        "payments/first",
+        "https://first.internal",
+        "http://web.payments",
+        [{ actions: [forward("https://second.internal")] }],
+        { audit: true },
+      ),
+      agentEndpoint(
+        "payments/second",
+        "https://second.internal",
+        "http://web.payments",
+        denyNamespace("sandbox"),
+      ),
+    ];
+    const cluster = sentTo("https://first.internal", { endpoints });
+    expect(cluster.connect(sandbox, "192.0.2.10:8080")).toMatchObject({
+      action: "deny",
+      policy: { name: "second" },
+    });
+  });
+
+  test("without an upstream counts as not there where it would refuse", () => {
+    const closed = [...denyNamespace("sandbox"), { actions: [forward("http://single.payments.internal")] }];
+    const gate = boundCloud("payments/gate", "http://web.payments.internal", closed, {
+      bindings: ["internal"],
+      audit: true,
+    });
+    const cluster = sentTo("http://web.payments.internal", { endpoints: [gate] });
+    expect(cluster.outcome(payments, "192.0.2.10:8080")).toBe("forward payments/single:5432");
+    expect(cluster.connect(sandbox, "192.0.2.10:8080")).toMatchObject({
+      action: "forward",
+      forward: { service: "payments/web" },
+      audited: { action: "deny", policy: { name: "gate" } },
+    });
+  });
+});
+
 describe("a chain of endpoints", () => {
   /** hop-1 forwards to hop-2 ... hop-`length` forwards to `end`. */
   const chain = (length: number, end: string) =>
@@ -234,13 +274,13 @@ describe("a chain of endpoints", () => {
   });
 
   test("that comes back to itself is a loop", () => {
-    const endpoints = chain(2, "https://hop-1.internal");
+    const endpoints = chain(3, "https://hop-1.internal");
     expect(
       sentTo("https://hop-1.internal", { endpoints }).connect(payments, "192.0.2.10:8080"),
     ).toMatchObject({
       action: "deny",
       reason: "loop",
-      policy: { name: "hop-2" },
+      policy: { name: "hop-3" },
     });
   });
 

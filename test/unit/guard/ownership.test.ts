@@ -210,6 +210,19 @@ describe("any other internal url resolves only within its own namespace or from 
     expect(cluster.outcome(payments, "192.0.2.11:80")).toBe(outcome);
   });
 
+  test("so that one url means to each tenant what it registered", () => {
+    const endpoints = [
+      gate,
+      boundCloud("sandbox/gate", "http://front.sandbox", [{ actions: [forward("https://hop.internal")] }]),
+      hop("payments", "http://ledger.payments"),
+      hop("sandbox", "http://trap.sandbox"),
+    ];
+    const front = service("sandbox/front", ["192.0.2.88"], [80]);
+    const cluster = new Cluster({ ...base, services: [...services, front], endpoints });
+    expect(cluster.outcome(payments, "192.0.2.11:80")).toBe("forward payments/ledger:80");
+    expect(cluster.outcome(payments, "192.0.2.88:80")).toBe("forward sandbox/trap:80");
+  });
+
   test("a policy of a trusted namespace looks everywhere", () => {
     const endpoints = [
       boundCloud("default/gate", "http://vault.payments", [{ actions: [forward("https://hop.internal")] }]),

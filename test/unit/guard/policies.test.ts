@@ -207,9 +207,12 @@ describe("reading policies", () => {
     expect(lastValid.get(edge(broken))).toBeUndefined();
   });
 
-  test("takes a remembered document that is no longer valid for none", () => {
+  test.each([
+    ["valid", [{ actions: [{ type: "of-another-version" }] }]],
+    ["fit for a CloudEndpoint", denyNamespace("guest")],
+  ])("takes a remembered document that is no longer %s for none", (_, rules) => {
     const lastValid = lastValidInMemory();
-    lastValid.set(edge(broken), { on_tcp_connect: [{ actions: [{ type: "of-another-version" }] }] });
+    lastValid.set(edge(broken), { on_tcp_connect: rules });
     const cluster = new Cluster({ services, endpoints: [edge(broken)] }, {}, lastValid);
     expect(cluster.outcome(payments, at)).toBe("deny policy-invalid");
   });

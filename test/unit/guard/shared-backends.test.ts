@@ -89,6 +89,20 @@ describe("leads nobody past a guard:", () => {
     expect(cluster.outcome(payments, "node:30432")).toBe("allow");
   });
 
+  test("a pod that listens on the number of a guarded node port is no way in", () => {
+    const cluster = new Cluster({
+      services: [
+        service("payments/db-rw", ["192.0.2.10"], [port(5432, { nodePort: 30432 })]),
+        service("sandbox/own", ["192.0.2.66"], [80]),
+      ],
+      nodes: [node("node-1", "203.0.113.11")],
+      pods: [pod("sandbox/own-0", "198.51.100.9")],
+      endpointSlices: [slice("sandbox/own", ["198.51.100.9"], 30432)],
+      connectionPolicies: [guardDb],
+    });
+    expect(cluster.outcome(sandbox, "192.0.2.66:80")).toBe("not guarded");
+  });
+
   test("the pod address itself", () => {
     const cluster = new Cluster({
       services: [dbRw],
