@@ -93,7 +93,9 @@ function followForward(text: string, rule: number, object: ObjectRef, journey: J
     // A refusal is reported as the endpoint's that refused; whatever else comes back is this rule's doing.
     if (decisions.length > 0) {
       const decision = combine(decisions);
-      return decision.action === "deny" ? decision : { ...decision, reason: "rule", policy: object, rule };
+      return decision.action === "deny"
+        ? decision
+        : { ...decision, reason: "rule", policy: refOf(object), rule };
     }
   }
   if (route.url.service === undefined) return deny("target-not-found", object, rule);
