@@ -2,9 +2,11 @@
  * `npm run demo`: a cluster in a box, the documented policies, real programs dialling from real pods, and what the
  * agent says about each. Exit status 0 only if every row is as documented. Leaves nothing behind.
  */
+import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { must, run } from "../lab/command.ts";
+import type { Pod } from "../lab/kube-objects.ts";
 import { type Lab, startLab } from "../lab/lab.ts";
 import { Dialer, type Dialled } from "./dial.ts";
 import { documented, type Row } from "./rows.ts";
@@ -122,14 +124,8 @@ class Demo {
     const { ipv4 } = this.#lab.pod("payments", "billing");
     print(`\nAn address reused: payments/billing (${ipv4}) is deleted, sandbox/impostor gets ${ipv4}`);
     await this.#lab.deletePod("payments", "billing", { gracePeriodSeconds: 0 });
-    await this.#lab.apply([
-      {
-        apiVersion: "v1",
-        kind: "Pod",
-        metadata: { namespace: "sandbox", name: "impostor", annotations: { "lab.podgate.dev/ip": ipv4 } },
-        spec: { containers: [{ name: "app", image: "podgate/lab" }] },
-      },
-    ] as Parameters<Lab["apply"]>[0]);
+    const annotations = { "lab.podgate.dev/ip": ipv4 };
+    await this.#lab.apply([pod({ namespace: "sandbox", name: "impostor", annotations })]);
     await this.#lab.settled();
     if (this.#lab.pod("sandbox", "impostor").ipv4 !== ipv4)
       throw new Error(`reuse ${ipv4}: sandbox/impostor has another address`);
@@ -200,6 +196,16 @@ class Demo {
   }
 }
 
+/** A pod that sleeps. */
+function pod(metadata: Pod["metadata"]): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata,
+    spec: { containers: [{ name: "app", image: "podgate/lab" }] },
+  };
+}
+
 function because({ line }: Dialled): string {
   const { policy, rule, reason } = line;
   if (policy === undefined) return reason;
@@ -241,12 +247,7 @@ async function main(): Promise<boolean> {
     await lab.settled();
     progress("starting the agent");
     const agent = await lab.startAgent();
-    await lab.runUnannounced({
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { namespace: "payments", name: "unannounced", uid: crypto.randomUUID() },
-      spec: { containers: [{ name: "app", image: "podgate/lab" }] },
-    } as Parameters<Lab["runUnannounced"]>[0]);
+    await lab.runUnannounced(pod({ namespace: "payments", name: "unannounced", uid: randomUUID() }));
     progress("ready: dialling");
     return await new Demo(lab, agent).run();
   } finally {

@@ -1,4 +1,5 @@
 /** Dials with curl from a pod and finds the agent's verdict line about it. */
+import type { Service } from "../lab/kube-objects.ts";
 import type { Lab } from "../lab/lab.ts";
 import { until } from "../lab/until.ts";
 
@@ -39,16 +40,9 @@ export class Dialer {
   async dial(from: Caller, to: string, family: 4 | 6): Promise<Dialled> {
     const seen = (await this.#verdicts()).length;
     const format = "\\n%{time_namelookup} %{time_connect} %{time_total}";
-    const { stdout, stderr } = await from.exec([
-      "curl",
-      `-${family}`,
-      "-sSv",
-      "-m",
-      "5",
-      "-w",
-      format,
-      `http://${to}/`,
-    ]);
+    const resolve = ["--resolve", `${to}:${await this.#clusterIp(to, family)}`];
+    const argv = ["curl", "-sSv", "-m", "5", "-w", format, ...resolve, `http://${to}/`];
+    const { stdout, stderr } = await from.exec(argv);
     const text = await until(`a verdict line about ${to}`, async () => (await this.#verdicts()).at(seen));
     const [timing = "", ...body] = stdout.split("\n").reverse();
     return {
@@ -57,6 +51,16 @@ export class Dialer {
       line: JSON.parse(text) as VerdictLine,
       text,
     };
+  }
+
+  /** What the cluster's DNS would answer. */
+  async #clusterIp(to: string, family: 4 | 6): Promise<string> {
+    const [, name, namespace] = /^([^.]+)\.([^:]+):/.exec(to) ?? [];
+    const path = `/api/v1/namespaces/${namespace}/services/${name}`;
+    const { spec } = await this.#lab.client.get<Service>(path);
+    const ip = spec.clusterIPs?.find((candidate) => candidate.includes(":") === (family === 6));
+    if (ip === undefined) throw new Error(`dial ${to}: the Service has no IPv${family} address`);
+    return family === 6 ? `[${ip}]` : ip;
   }
 
   async #verdicts(): Promise<string[]> {
