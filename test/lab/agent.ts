@@ -20,7 +20,8 @@ export interface AgentOptions {
   readonly readyLine?: RegExp;
 }
 
-export const READY_LINE = /"msg":"ready"/;
+/** The agent says so once every rule is in the kernel. */
+export const READY_LINE = /"msg":"ready\b/;
 
 /** Its namespace and its pod. In the node's network, and so with the machine's mounts: it needs the pins. */
 export function agentObjects(

@@ -1,5 +1,5 @@
 /** Who runs a lab: one process at a time. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { LabNames } from "./names.ts";
 
 export interface Owner {
@@ -14,16 +14,17 @@ export interface Owner {
 /** The process that runs the lab now; undefined if none does, though it may have left things behind. */
 export function liveOwner(names: LabNames): Owner | undefined {
   const owner = readOwner(names);
-  return owner !== undefined && startTime(owner.pid) === owner.startTime ? owner : undefined;
+  return owner !== undefined && isAlive(owner) ? owner : undefined;
+}
+
+/** Whether that very process still runs, though its lab may be gone. */
+export function isAlive({ pid, startTime: started }: Owner): boolean {
+  return startTime(pid) === started;
 }
 
 export function claim(names: LabNames, facts: Omit<Owner, "pid" | "startTime">): void {
   const owner: Owner = { pid: process.pid, startTime: startTime(process.pid) ?? "", ...facts };
   writeFileSync(names.ownerFile, JSON.stringify(owner));
-}
-
-export function unclaim(names: LabNames): void {
-  rmSync(names.ownerFile, { force: true });
 }
 
 function readOwner(names: LabNames): Owner | undefined {

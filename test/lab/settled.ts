@@ -17,7 +17,8 @@ export async function isSettled(store: Store, controllers: Controllers): Promise
   return seen();
 }
 
-function isStable(pod: Pod): boolean {
+/** Ready, ended, or kept from being ready on purpose. */
+export function isStable(pod: Pod): boolean {
   const { phase, conditions = [] } = pod.status ?? {};
   if (pod.metadata.deletionTimestamp !== undefined) return false;
   if (phase === "Succeeded" || phase === "Failed") return true;
