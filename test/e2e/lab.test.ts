@@ -306,6 +306,43 @@ describe.skipIf(obstacle() !== undefined)("a lab with the systemd driver", () =>
     expect([existsSync(netns), existsSync(cgroup)]).toEqual([false, false]);
   });
 
+  test("the lab's controllers survive an API server that resets, forgets and fails", async () => {
+    const { faults } = lab.api;
+    const names = ["reset", "forgotten", "failed"];
+    faults.resetWatches();
+    await lab.apply(podYaml("reset", {}));
+    await lab.settled();
+    faults.compact();
+    faults.expireWatches();
+    await lab.apply(podYaml("forgotten", {}));
+    await lab.settled();
+    const fault = faults.respond(
+      { resource: "pods", verb: ["list", "patch", "create"], namespace: "shop" },
+      500,
+      { times: 2 },
+    );
+    faults.closeWatches();
+    lab.api.store.create("pods", JSON.parse(podYaml("failed", {})));
+    await lab.settled();
+    expect(fault.hits).toBeGreaterThan(0);
+    for (const name of names) expect((await lab.pod("shop", name).exec("true")).status).toBe(0);
+    for (const name of names) await lab.deletePod("shop", name);
+  });
+
+  test("a UDP Service leads to its pod", async () => {
+    await lab.apply(
+      podYaml("clock", { ports: [{ containerPort: 5353, protocol: "UDP" }] }, { labels: { app: "clock" } }),
+    );
+    await lab.apply(
+      `{apiVersion: v1, kind: Service, metadata: {name: clock, namespace: shop}, spec: {selector: {app: clock}, ports: [{port: 53, targetPort: 5353, protocol: UDP}]}}`,
+    );
+    await lab.settled();
+    const ask =
+      "exec 3<>/dev/udp/clock/53; for try in 1 2 3 4 5; do echo hi >&3; timeout 1 head -1 <&3 && break; done";
+    const { stdout } = await lab.pod("shop", "cart").exec(["bash", "-c", ask]);
+    expect(stdout).toBe(`shop/clock ${lab.pod("shop", "cart").ipv4}\n`);
+  });
+
   test("a pod may ask for an address, and gets it when its last owner has ended", async () => {
     const wanted = { annotations: { "lab.podgate.dev/ip": "10.244.9.9" } };
     await lab.apply(podYaml("first", {}, wanted));

@@ -1,6 +1,6 @@
 /** A copy of one collection of the API server, kept up to date by list and watch. */
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Lines } from "../../agent/cluster/lines.ts";
 import { type ApiClient, ApiError } from "./api-client.ts";
 import { type KubeObject, keyOf } from "./kube-objects.ts";
 
@@ -74,19 +74,23 @@ export class Mirror<T extends KubeObject> {
   async #watch(from: string): Promise<string> {
     const query = `?watch=true&allowWatchBookmarks=true&resourceVersion=${from}`;
     const response = await this.#client.watch(this.#path + query, this.#stop.signal);
+    const lines = new Lines();
     let version = from;
-    for await (const line of createInterface({ input: response })) {
-      const { type, object } = JSON.parse(line) as WatchEvent<T>;
-      if (type === "ERROR") {
-        const status = object as unknown as { code: number; reason: string; message: string };
-        throw new ApiError(status.code, status.reason, status.message);
-      }
-      version = object.metadata.resourceVersion ?? version;
-      if (type === "BOOKMARK") continue;
-      if (type === "DELETED") this.#objects.delete(keyOf(object));
-      else this.#objects.set(keyOf(object), object);
-      this.#changed();
+    for await (const chunk of response) {
+      for (const line of lines.push(chunk as Buffer)) version = this.#take(JSON.parse(line)) ?? version;
     }
     return version;
+  }
+
+  /** Returns the version the event brings. Throws for an error the server sends in an event's place. */
+  #take({ type, object }: WatchEvent<T>): string | undefined {
+    if (type === "ERROR") {
+      const status = object as unknown as { code: number; reason: string; message: string };
+      throw new ApiError(status.code, status.reason, status.message);
+    }
+    if (type === "DELETED") this.#objects.delete(keyOf(object));
+    if (type === "ADDED" || type === "MODIFIED") this.#objects.set(keyOf(object), object);
+    if (type !== "BOOKMARK") this.#changed();
+    return object.metadata.resourceVersion;
   }
 }
