@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Accepts connections on every address and closes them, as fast as it can.
+ * usage: sink PORT...
+ *
+ * It never resets: a client whose connect() succeeded must not hear otherwise.
+ */
+#define _GNU_SOURCE
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PORTS 256
+
+static int listen_on(int port)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 4096) < 0) {
+		perror("listen");
+		exit(1);
+	}
+	return fd;
+}
+
+int main(int argc, char **argv)
+{
+	struct pollfd listeners[PORTS];
+	int count = argc - 1, fd;
+
+	if (count < 1 || count > PORTS)
+		return 2;
+	for (int i = 0; i < count; i++)
+		listeners[i] = (struct pollfd){ .fd = listen_on(atoi(argv[i + 1])), .events = POLLIN };
+	for (;;) {
+		poll(listeners, count, -1);
+		for (int i = 0; i < count; i++) {
+			while ((fd = accept(listeners[i].fd, NULL, NULL)) >= 0)
+				close(fd);
+		}
+	}
+}
