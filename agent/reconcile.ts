@@ -5,18 +5,20 @@
 import type { Snapshot } from "./cluster/snapshot.ts";
 import type { Applied, Dataplane } from "./dataplane/dataplane.ts";
 import type { TaskNetns } from "./dataplane/netns-scan.ts";
-import type { Want } from "./dataplane/want.ts";
+import type { Want, WantGuard } from "./dataplane/want.ts";
 import { decide, scopeOf } from "./guard/decide.ts";
 import type { Condition } from "./guard/guard.ts";
 import { computeGuards, type GuardSet } from "./guard/guards.ts";
 import type { LastValid } from "./guard/last-valid.ts";
+import { LINK_LOCAL, linkLocalPorts } from "./guard/link-local.ts";
 import { nodeAddresses } from "./guard/nodes.ts";
 import { policyReader, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
 import type { PodCgroup } from "./identity/cgroup-tree.ts";
 import { type Registration, registerPods } from "./identity/local-pods.ts";
 import { podIdentity } from "./identity/pod-identity.ts";
 import type { IpAddress } from "./model/address.ts";
-import type { LocalPod } from "./model/objects.ts";
+import { type LocalPod, refKey } from "./model/objects.ts";
+import type { Verdict } from "./model/verdict.ts";
 
 /** Everything a run reads besides the snapshot. */
 export interface Sources {
@@ -94,15 +96,18 @@ export class Reconciler {
   }
 
   #want(guardSet: GuardSet, registration: Registration, nodes: readonly IpAddress[]): Want {
-    return {
-      nodeAddresses: nodes,
-      guards: guardSet.guards.map((guard) => ({
+    const guards = guardSet.guards.map(
+      (guard): WantGuard => ({
         key: guard.key,
         destinations: guard.destinations,
         nodePorts: guard.nodePorts,
         scope: scopeOf(guard, guardSet.routes),
         decide: (identity) => decide(guard, identity, guardSet.routes),
-      })),
+      }),
+    );
+    return {
+      nodeAddresses: nodes,
+      guards: [...guards, ...linkLocalGuard(guardSet)],
       pods: registration.registered.map(({ pod, cgroupIds, netnsCookies }) => ({
         identity: podIdentity(pod, this.#options.annotationPrefixes),
         cgroupIds,
@@ -113,6 +118,15 @@ export class Reconciler {
   }
 }
 
+/** Refuses link-local addresses, where they could lead past a guard. */
+function linkLocalGuard({ guards, routes }: GuardSet): readonly WantGuard[] {
+  const ports = linkLocalPorts(guards, routes.services);
+  if (ports.length === 0) return [];
+  const destinations = ports.map((port) => ({ address: LINK_LOCAL, port }));
+  const refuse = (): Verdict => ({ action: "deny", reason: "target-not-routable" });
+  return [{ key: "link-local", destinations, nodePorts: [], scope: "namespace", decide: refuse }];
+}
+
 /** An object one of whose guards found no room is not accepted, whatever else is right about it. */
 function withRefused(guardSet: GuardSet, refused: readonly string[]): readonly Condition[] {
   if (refused.length === 0) return guardSet.conditions;
@@ -120,12 +134,10 @@ function withRefused(guardSet: GuardSet, refused: readonly string[]): readonly C
   const objects = new Set(
     guardSet.guards
       .filter(({ key }) => keys.has(key))
-      .flatMap(({ policies }) =>
-        policies.map(({ object }) => `${object.kind}/${object.namespace}/${object.name}`),
-      ),
+      .flatMap(({ policies }) => policies.map(({ object }) => refKey(object))),
   );
   return guardSet.conditions.map((condition) =>
-    objects.has(`${condition.object.kind}/${condition.object.namespace}/${condition.object.name}`)
+    objects.has(refKey(condition.object))
       ? {
           ...condition,
           accepted: false,

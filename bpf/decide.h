@@ -64,14 +64,30 @@ static __always_inline struct caller identify(struct bpf_sock_addr *ctx)
 	return caller;
 }
 
-/* Guard number of a destination, 0 if it has none. */
+/*
+ * Guard number of a destination, 0 if it has none. Addresses of which many mean the same are looked up as one:
+ * all of loopback as 127.0.0.1 or ::1, all of fe80::/10 as fe80::.
+ */
 static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct flow *flow)
 {
 	struct destination_key key = { .port = flow->port, .protocol = flow->protocol };
 	struct node_port_key node_port = { .port = flow->port, .protocol = flow->protocol };
+	union address address = flow->address;
+	int on_node = 0;
 	__u32 *guard;
 
-	__builtin_memcpy(key.address, flow->address.bytes, sizeof(key.address));
+	if (is_loopback(flow)) {
+		/* In a pod's namespace that is the pod itself; in the node's it leads to hostNetwork pods and node ports. */
+		if (bpf_get_netns_cookie(ctx) != node_netns_cookie)
+			return 0;
+		address.words[3] = flow->family == 4 ? bpf_htonl(0x7f000001) : bpf_htonl(1);
+		on_node = 1;
+	} else if (is_link_local(flow)) {
+		address.halves[0] = bpf_cpu_to_be64(0xfe80000000000000ull);
+		address.halves[1] = 0;
+		on_node = 1;
+	}
+	__builtin_memcpy(key.address, address.bytes, sizeof(key.address));
 	guard = bpf_map_lookup_elem(&destinations, &key);
 	if (guard)
 		return *guard;
@@ -79,9 +95,7 @@ static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct 
 	guard = bpf_map_lookup_elem(&node_ports, &node_port);
 	if (!guard)
 		return 0;
-	if (is_loopback(flow))
-		return bpf_get_netns_cookie(ctx) == node_netns_cookie ? *guard : 0;
-	return bpf_map_lookup_elem(&node_addresses, flow->address.bytes) ? *guard : 0;
+	return on_node || bpf_map_lookup_elem(&node_addresses, &address) ? *guard : 0;
 }
 
 static __always_inline struct verdict refuse(enum reason reason)

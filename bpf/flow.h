@@ -84,4 +84,10 @@ static __always_inline int is_loopback(const struct flow *flow)
 	       (flow->address.words[3] == bpf_htonl(1) || flow->address.words[3] == 0);
 }
 
+/* fe80::/10: on a shared link it reaches pods and the node, and nobody announces who has which. */
+static __always_inline int is_link_local(const struct flow *flow)
+{
+	return flow->address.bytes[0] == 0xfe && (flow->address.bytes[1] & 0xc0) == 0x80;
+}
+
 #endif

@@ -208,7 +208,9 @@ export class Reflector<T> {
       return true;
     }
     const entry = this.#read(object, metadata);
-    if (entry !== undefined) this.#publish(this.#store.put(metadata, entry), false);
+    // Unreadable, and nothing known of it: at least what had the name before is gone.
+    const changed = entry === undefined ? this.#store.deleteName(metadata) : this.#store.put(metadata, entry);
+    this.#publish(changed, false);
     return true;
   }
 

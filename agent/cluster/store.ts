@@ -39,8 +39,12 @@ export class Store<T> {
 
   /** Only the object with this very uid: a late DELETE must not take away what came after it. */
   delete(metadata: Metadata): boolean {
-    if (this.get(metadata)?.uid !== metadata.uid) return false;
-    return this.#changed(this.#entries.delete(nameKey(metadata)));
+    return this.get(metadata)?.uid === metadata.uid && this.deleteName(metadata);
+  }
+
+  /** Whatever has the name. */
+  deleteName(object: { readonly namespace: string; readonly name: string }): boolean {
+    return this.#changed(this.#entries.delete(nameKey(object)));
   }
 
   /** Takes `next` over, all at once: nobody ever sees a part of a list. */

@@ -16,10 +16,13 @@ export interface Backend {
 /** The backends of a Service's port, ready or not. */
 export type BackendIndex = (service: Service, port: ServicePort) => readonly Backend[];
 
-export function indexBackends(snapshot: Pick<Snapshot, "pods" | "endpointSlices" | "nodes">): BackendIndex {
+export function indexBackends(
+  snapshot: Pick<Snapshot, "pods" | "endpointSlices" | "nodes">,
+  ownAddresses: readonly IpAddress[],
+): BackendIndex {
   const slices = Map.groupBy(snapshot.endpointSlices, (slice) => `${slice.namespace}/${slice.serviceName}`);
   const podsByAddress = indexPods(snapshot.pods);
-  const siblings = indexNodes(snapshot);
+  const siblings = indexNodes(snapshot, ownAddresses);
   return (service, port) => {
     const backends = new Map<string, Backend>();
     for (const slice of slices.get(nameKey(service)) ?? []) {
@@ -59,6 +62,16 @@ export function indexPods(pods: readonly Pod[]): ReadonlyMap<IpAddress, readonly
   return index;
 }
 
-function indexNodes(snapshot: Pick<Snapshot, "nodes">): ReadonlyMap<string, readonly IpAddress[]> {
-  return new Map(snapshot.nodes.map((node) => [node.name, node.addresses]));
+/** By node name. This node's own interfaces, loopback among them, are known better than its object says. */
+function indexNodes(
+  snapshot: Pick<Snapshot, "nodes">,
+  ownAddresses: readonly IpAddress[],
+): ReadonlyMap<string, readonly IpAddress[]> {
+  const own = new Set(ownAddresses);
+  return new Map(
+    snapshot.nodes.map(({ name, addresses }) => {
+      const isOwn = addresses.some((address) => own.has(address));
+      return [name, isOwn ? [...new Set([...addresses, ...ownAddresses])] : addresses];
+    }),
+  );
 }

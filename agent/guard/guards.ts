@@ -36,7 +36,7 @@ export function computeGuards(
   options: GuardOptions,
 ): GuardSet {
   const nodes = new Set(nodeAddresses(snapshot, options.ownAddresses));
-  const services = indexServices(snapshot, nodes);
+  const services = indexServices(snapshot, nodes, options.ownAddresses);
   const routes = indexRoutes(snapshot, policies, services, options.trustedNamespaces);
   const failsafeOfCluster = failsafe(services, nodes);
   const realm = {

@@ -32,10 +32,14 @@ export function addressKey(address: IpAddress, port: number): string {
   return `${address} ${port}`;
 }
 
-export function indexServices(snapshot: Snapshot, nodeAddresses: ReadonlySet<IpAddress>): Services {
+export function indexServices(
+  snapshot: Snapshot,
+  nodeAddresses: ReadonlySet<IpAddress>,
+  ownAddresses: readonly IpAddress[],
+): Services {
   const byKey = new Map(snapshot.services.map((service) => [nameKey(service), service]));
   const owners = frontOwners(snapshot, nodeAddresses);
-  const backendsOf = indexBackends(snapshot);
+  const backendsOf = indexBackends(snapshot, ownAddresses);
   const doorsByService = new Map<string, readonly Door[]>();
   for (const key of [...byKey.keys()].sort()) {
     const service = byKey.get(key);

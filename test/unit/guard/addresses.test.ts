@@ -104,6 +104,34 @@ describe("a guarded Service is guarded at", () => {
   });
 });
 
+test("a hostNetwork backend of this node is guarded at this node's own interfaces too, loopback among them", () => {
+  const ownAddresses = ["203.0.113.11", "198.51.100.254", "127.0.0.1", "::1"];
+  const parts = (podNode: string) => ({
+    services: [service("payments/ledger", ["192.0.2.10"], [80])],
+    nodes: [node("node-1", "203.0.113.11"), node("node-2", "203.0.113.12")],
+    pods: [
+      pod("payments/ledger-0", podNode === "node-1" ? "203.0.113.11" : "203.0.113.12", {
+        hostNetwork: true,
+        nodeName: podNode,
+      }),
+    ],
+    endpointSlices: [
+      slice("payments/ledger", [podNode === "node-1" ? "203.0.113.11" : "203.0.113.12"], 9100),
+    ],
+    connectionPolicies,
+  });
+  const here = new Cluster(parts("node-1"), { ownAddresses }).guarded();
+  expect(here).toEqual([
+    "127.0.0.1:9100",
+    "192.0.2.10:80",
+    "198.51.100.254:9100",
+    "203.0.113.11:9100",
+    "[::1]:9100",
+  ]);
+  const elsewhere = new Cluster(parts("node-2"), { ownAddresses }).guarded();
+  expect(elsewhere).toEqual(["192.0.2.10:80", "203.0.113.12:9100"]);
+});
+
 test("node addresses come from Node objects and the node's own interfaces, without loopback", () => {
   const nodes = [node("node-1", "203.0.113.11", "2001:db8:3::11"), node("node-2", "203.0.113.12")];
   expect(nodeAddresses({ nodes }, ["203.0.113.11", "198.51.100.254", "127.0.0.1", "::1", "fe80::1"])).toEqual(

@@ -1,0 +1,25 @@
+/**
+ * fe80::/10 reaches pods that share a link with the caller, and nobody announces which pod has which of these
+ * addresses: they lead past every guard. So they are refused at the ports of guarded backends. (At node ports the
+ * policies decide, as at any other address of the node.)
+ */
+import type { IpAddress } from "../model/address.ts";
+import type { Guard } from "./guard.ts";
+import { addressKey, type Services } from "./services.ts";
+
+/** What the kernel looks all of fe80::/10 up as. */
+export const LINK_LOCAL: IpAddress = "fe80::";
+
+/** Ports of backends that an enforcing policy covers, sorted. Audited policies refuse nothing, here neither. */
+export function linkLocalPorts(guards: readonly Guard[], services: Services): readonly number[] {
+  const backends = new Set(
+    services.doors.flatMap((door) => door.backends.map(({ address, port }) => addressKey(address, port))),
+  );
+  const ports = guards
+    .filter(({ policies }) => policies.some(({ audit }) => !audit))
+    .flatMap(({ destinations }) =>
+      destinations.filter(({ address, port }) => backends.has(addressKey(address, port))),
+    )
+    .map(({ port }) => port);
+  return [...new Set(ports)].sort((a, b) => a - b);
+}
