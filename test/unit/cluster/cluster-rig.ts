@@ -37,10 +37,13 @@ export function install(server: ApiServer, kind: CustomKind, status = true): voi
   });
 }
 
-export async function clusterRig(installed: readonly CustomKind[] = Object.keys(kinds) as CustomKind[]) {
+export async function clusterRig(
+  installed: readonly CustomKind[] = Object.keys(kinds) as CustomKind[],
+  speed = 50,
+) {
   const server = await startServer();
   for (const kind of installed) install(server, kind);
-  const clock = fastClock(50);
+  const clock = fastClock(speed);
   const log: LogLine[] = [];
   const api = new Api(accessTo(server.url), clock);
   let changes = 0;

@@ -64,6 +64,21 @@ describe("change", () => {
   });
 });
 
+test("an unchanged object is not even read again in a relist", async () => {
+  let reads = 0;
+  const parse: typeof widgets.parse = (...args) => {
+    reads++;
+    return widgets.parse(...args);
+  };
+  const it = await rig({ resource: { ...widgets, parse } });
+  for (let i = 0; i < 10; i++) it.create(`widget-${i}`);
+  await it.start();
+  it.server.faults.expireWatches(watches);
+  it.create("one-more");
+  await it.has("one-more");
+  expect(reads).toBe(11);
+});
+
 describe("an object that cannot be read", () => {
   test("is reported once and the others are kept", async () => {
     const it = await rig();
@@ -109,10 +124,14 @@ describe("an object that cannot be read", () => {
     await it.lacks("guard");
   });
 
-  test("does not lend its state to the next object of its name", async () => {
+  test.each([
+    "arrives",
+    "is lost",
+  ])("does not inherit the state of another uid, whose DELETE %s", async (event) => {
     const it = await rig();
     it.create("guard", 5);
     await it.start();
+    if (event === "is lost") it.server.faults.dropEvents({ resource: WIDGETS, type: "DELETED" });
     it.remove("guard");
     it.create("guard", "boom");
     it.create("marker");
