@@ -1,7 +1,7 @@
 /** Events that are lost, late or out of order on their way from the history to a watch. */
 
-import type { Fault } from "./faults.ts";
 import type { Change } from "./history.ts";
+import type { Fault } from "./request-faults.ts";
 
 /** Which events; what is not said matches all. */
 export interface EventMatch {

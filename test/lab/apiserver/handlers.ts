@@ -42,7 +42,7 @@ export async function handle(
     return sendJson(response, 200, document);
   }
   const target = parseTarget(catalog, method, url);
-  if (!(await context.faults.strike(target, request, response))) return;
+  if (!(await context.faults.requests.strike(target, request, response))) return;
   await serve(context, target, request, response);
 }
 

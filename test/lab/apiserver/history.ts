@@ -21,6 +21,7 @@ export type Listener = (change: Change) => void;
 export class History {
   readonly #capacity: number;
   readonly #listeners = new Set<Listener>();
+  readonly #undelivered: Change[] = [];
   #changes: Change[] = [];
   #version = 1;
   /** Changes up to and including this version are forgotten. */
@@ -46,7 +47,16 @@ export class History {
     this.#changes.push(dated);
     // Twice the capacity, then half: amortized, instead of moving the whole array at every change.
     if (this.#changes.length > 2 * this.#capacity) this.#forget(this.#changes.length - this.#capacity);
-    for (const listener of [...this.#listeners]) listener(dated);
+    this.#undelivered.push(dated);
+    if (this.#undelivered.length === 1) this.#deliver();
+  }
+
+  /** A listener may write: what it causes is delivered after what caused it, to every listener in order. */
+  #deliver(): void {
+    for (let change = this.#undelivered[0]; change !== undefined; change = this.#undelivered[0]) {
+      for (const listener of [...this.#listeners]) listener(change);
+      this.#undelivered.shift();
+    }
   }
 
   /** Every change after `version`, oldest first. Throws 410 if some are forgotten, 504 if it is in the future. */

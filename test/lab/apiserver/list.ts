@@ -2,11 +2,12 @@
 import type { Faults } from "./faults.ts";
 import { isObject, type JsonObject } from "./json.ts";
 import type { KubeObject } from "./object.ts";
+import { keyOf } from "./objects.ts";
 import type { Target } from "./paths.ts";
 import { apiVersion } from "./resource.ts";
 import { parseSelectors } from "./selectors.ts";
 import { badRequest, expired } from "./status.ts";
-import { keyOf, type Store } from "./store.ts";
+import type { Store } from "./store.ts";
 
 export interface Page {
   readonly items: readonly KubeObject[];

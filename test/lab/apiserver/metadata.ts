@@ -3,13 +3,14 @@ import { randomUUID } from "node:crypto";
 import { clone, equal, omit } from "./json.ts";
 import { type KubeObject, type Metadata, type ObjectInput, timestamp } from "./object.ts";
 import { apiVersion, hasSubresource, type Resource } from "./resource.ts";
-import { badRequest, type Cause, conflict, invalid, invalidValue, required } from "./status.ts";
+import { type Cause, invalid, invalidValue, required } from "./status.ts";
 
-/** A new object from what its writer sent: nothing the writer says about uid, times or versions is believed. */
+/** A new object from what its writer sent: nothing it says about times, versions or deletion is believed. */
 export function newObject(
   resource: Resource,
   input: ObjectInput,
-  context: { namespace: string | undefined; now: number; uid?: string },
+  namespace: string | undefined,
+  now: number,
 ): KubeObject {
   const { metadata, ...rest } = clone(input);
   const name = metadata.name || (metadata.generateName ? metadata.generateName + suffix() : "");
@@ -18,9 +19,9 @@ export function newObject(
   const stamped: Metadata = {
     ...metadata,
     name,
-    ...(context.namespace === undefined ? {} : { namespace: context.namespace }),
-    uid: context.uid ?? randomUUID(),
-    creationTimestamp: timestamp(context.now),
+    ...(namespace === undefined ? {} : { namespace }),
+    uid: metadata.uid || randomUUID(),
+    creationTimestamp: timestamp(now),
     resourceVersion: "",
     ...(resource.generation ? { generation: 1 } : {}),
   };
@@ -60,7 +61,7 @@ function checkName(resource: Resource, name: string): Cause[] {
 
 /**
  * `input` as the next state of `current`. A write to the status subresource changes nothing but the status, any
- * other nothing of it. Throws 409 when `input` was made from another state than the current one.
+ * other nothing of it.
  */
 export function nextObject(
   resource: Resource,
@@ -68,7 +69,6 @@ export function nextObject(
   input: ObjectInput,
   subresource: "status" | undefined,
 ): KubeObject {
-  checkPreconditions(resource, current, input);
   if (subresource === "status") return withStatus(clone(current), input.status);
   const next = clone(input);
   const { metadata } = next;
@@ -105,25 +105,4 @@ function withStatus(object: KubeObject, status: unknown): KubeObject {
 
 function desired(object: KubeObject): unknown {
   return omit(object, "apiVersion", "metadata", "status");
-}
-
-function checkPreconditions(resource: Resource, current: KubeObject, input: ObjectInput): void {
-  const { metadata } = input;
-  const subject = { group: resource.group, kind: resource.plural, name: current.metadata.name };
-  if (metadata.name !== undefined && metadata.name !== current.metadata.name) {
-    throw badRequest(
-      `the name of the object (${metadata.name}) does not match the name on the URL (${subject.name})`,
-    );
-  }
-  if (metadata.namespace && metadata.namespace !== current.metadata.namespace) {
-    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
-  }
-  if (metadata.uid && metadata.uid !== current.metadata.uid) {
-    throw conflict(
-      subject,
-      `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${current.metadata.uid}`,
-    );
-  }
-  if (metadata.resourceVersion && metadata.resourceVersion !== current.metadata.resourceVersion)
-    throw conflict(subject);
 }

@@ -8,9 +8,10 @@ import type { ObjectInput } from "./object.ts";
 import { jsonPatch, mergePatch } from "./patch-json.ts";
 import { strategicPatch } from "./patch-strategic.ts";
 import type { Target } from "./paths.ts";
+import { wrongName } from "./preconditions.ts";
 import { badRequest, unsupportedMediaType } from "./status.ts";
 import type { Store } from "./store.ts";
-import { checkKind, type Reply, withNamespace, writeOptions } from "./write.ts";
+import { checkKind, newInput, type Reply, withNamespace, writeOptions } from "./write.ts";
 
 const types = {
   json: "application/json-patch+json",
@@ -67,11 +68,8 @@ function apply(store: Store, target: Target, body: unknown, response: ServerResp
   const { resourceName } = target;
   const options = writeOptions(target);
   if (found === undefined) {
-    const { uid: _, ...metadata } = applied.metadata;
-    return {
-      code: 201,
-      body: inVersion(store.create(resourceName, { ...applied, metadata }, options), target),
-    };
+    const object = store.create(resourceName, newInput(target, applied), options);
+    return { code: 201, body: inVersion(object, target) };
   }
   return { code: 200, body: inVersion(store.update(resourceName, applied, options), target) };
 }
@@ -89,7 +87,7 @@ function emptyLike({ apiVersion, kind, metadata }: ObjectInput): ObjectInput {
 function named(target: Target, input: ObjectInput): ObjectInput {
   const { name } = input.metadata;
   if (name !== undefined && name !== target.name) {
-    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
+    throw wrongName(name, target.name);
   }
   return withNamespace(target, { ...input, metadata: { ...input.metadata, name: target.name } });
 }

@@ -4,21 +4,15 @@
  */
 import { Catalog } from "./catalog.ts";
 import { History } from "./history.ts";
-import { clone, equal, freeze, objectOr } from "./json.ts";
+import { clone, equal, objectOr } from "./json.ts";
 import { kindRules } from "./kinds/rules.ts";
-import { ServiceAddresses } from "./kinds/service-addresses.ts";
 import { newObject, nextObject, preferredVersion } from "./metadata.ts";
 import { type KubeObject, type ObjectInput, timestamp } from "./object.ts";
+import { Objects } from "./objects.ts";
+import { checkDelete, checkNamespace, checkUpdate } from "./preconditions.ts";
 import type { Resource, ResourceName } from "./resource.ts";
-import {
-  alreadyExists,
-  badRequest,
-  conflict,
-  forbidden,
-  notFound,
-  type Subject,
-  unknownPath,
-} from "./status.ts";
+import { ServiceAddresses } from "./service-addresses.ts";
+import { alreadyExists, badRequest, notFound, type Subject, unknownPath } from "./status.ts";
 
 export interface StoreOptions {
   /** Changes remembered for watches; older versions get 410. */
@@ -53,51 +47,49 @@ export class Store {
   readonly history: History;
   readonly serviceAddresses: ServiceAddresses;
   readonly now: () => number;
-  readonly #objects = new Map<ResourceName, Map<string, KubeObject>>();
+  readonly #objects: Objects;
 
   constructor(options: StoreOptions = {}) {
     this.history = new History(options.historySize ?? 10_000);
-    this.serviceAddresses = new ServiceAddresses(
-      options.serviceCidrs ?? ["10.96.0.0/16", "fd00:10:96::/112"],
-    );
+    this.#objects = new Objects(this.history);
+    const cidrs = options.serviceCidrs ?? ["10.96.0.0/16", "fd00:10:96::/112"];
+    this.serviceAddresses = new ServiceAddresses(cidrs);
     this.now = options.now ?? Date.now;
   }
 
   /** Undefined if there is none. */
   find(name: ResourceName, namespace: string | undefined, objectName: string): KubeObject | undefined {
-    return this.#objects.get(name)?.get(key(namespace, objectName));
+    return this.#objects.find(name, namespace, objectName);
   }
 
   /** Throws 404 if there is none. */
   get(name: ResourceName, namespace: string | undefined, objectName: string): KubeObject {
     const found = this.find(name, namespace, objectName);
-    if (found === undefined) throw notFound(this.#subject(name, objectName));
+    if (found === undefined) throw notFound(subjectOf(this.#resource(name), objectName));
     return found;
   }
 
   /** Sorted by namespace and name, as the real server lists. At an earlier `version`, throws 410 if it is forgotten. */
   list(name: ResourceName, namespace?: string, version?: number): KubeObject[] {
-    const now = this.#objects.get(name) ?? new Map<string, KubeObject>();
-    const then = version === undefined ? now : this.history.rewind(name, now, keyOf, version);
-    const entries = [...then].filter(
-      ([, { metadata }]) => namespace === undefined || metadata.namespace === namespace,
-    );
-    return entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object);
+    return this.#objects.list(name, namespace, version);
   }
 
-  /** `uid`: preset, for a caller in this process that has made the pod's cgroup already. */
+  hasObjectsIn(namespace: string): boolean {
+    return this.#objects.hasAnyIn(namespace);
+  }
+
+  /** `uid` (or a preset metadata.uid): for a caller in this process that has made the pod's cgroup already. */
   create(name: ResourceName, input: ObjectInput, options: WriteOptions & { uid?: string } = {}): KubeObject {
     const resource = this.#resource(name);
-    const namespace = resource.namespaced ? input.metadata.namespace || "default" : undefined;
     if (!resource.namespaced && input.metadata.namespace) {
       throw badRequest("namespace is not allowed on this type");
     }
-    const uid = options.uid ?? input.metadata.uid;
-    const context = { namespace, now: this.now(), ...(uid === undefined ? {} : { uid }) };
-    const object = newObject(resource, input, context);
-    if (this.find(name, namespace, object.metadata.name))
-      throw alreadyExists(this.#subject(name, object.metadata.name));
-    this.#checkNamespace(resource, object);
+    const namespace = namespaceOf(resource, input);
+    const object = newObject(resource, input, namespace, this.now());
+    if (options.uid !== undefined) object.metadata.uid = options.uid;
+    const subject = subjectOf(resource, object.metadata.name);
+    if (this.find(name, namespace, object.metadata.name)) throw alreadyExists(subject);
+    if (namespace !== undefined) checkNamespace(subject, this.get("namespaces", undefined, namespace));
     kindRules(resource).create?.(object, this, resource);
     object.apiVersion = preferredVersion(resource);
     return options.dryRun ? object : this.#commit(name, undefined, object);
@@ -106,16 +98,15 @@ export class Store {
   /** Replaces. Throws 409 if `input` carries another resourceVersion than the current one. */
   update(name: ResourceName, input: ObjectInput, options: WriteOptions = {}): KubeObject {
     const resource = this.#resource(name);
-    const namespace = resource.namespaced ? input.metadata.namespace || "default" : undefined;
-    const current = this.get(name, namespace, input.metadata.name ?? "");
+    const current = this.get(name, namespaceOf(resource, input), input.metadata.name ?? "");
+    checkUpdate(subjectOf(resource, current.metadata.name), current, input);
     const next = nextObject(resource, current, input, options.subresource);
     kindRules(resource).update?.(next, current, this, resource, input);
     // Rules saw the version it was written in; it is kept in the preferred one.
     next.apiVersion = current.apiVersion;
     if (equal(next, current)) return current;
     if (options.dryRun) return next;
-    const released = isReleased(next) && kindRules(resource).finalizes?.(next, this) !== true;
-    return released ? this.#remove(name, current, next) : this.#commit(name, current, next);
+    return this.#isFree(name, next) ? this.#remove(name, current, next) : this.#commit(name, current, next);
   }
 
   /** Reads, lets `change` edit a copy, writes. */
@@ -138,6 +129,7 @@ export class Store {
     return this.#commit("pods", pod, bound);
   }
 
+  /** Removes the object, or marks it where somebody has to let go of it first. */
   delete(
     name: ResourceName,
     namespace: string | undefined,
@@ -146,25 +138,30 @@ export class Store {
   ): Deletion {
     const resource = this.#resource(name);
     const current = this.get(name, namespace, objectName);
-    this.#checkPreconditions(name, current, options);
+    checkDelete(subjectOf(resource, objectName), current, options);
     const rules = kindRules(resource);
     rules.delete?.(current, this, resource);
     const grace = rules.gracePeriod?.(current, options.gracePeriodSeconds) ?? 0;
-    const waits =
-      grace > 0 ||
-      (current.metadata.finalizers ?? []).length > 0 ||
-      rules.finalizes?.(current, this) === true;
-    if (options.dryRun) return { object: current, gone: !waits };
-    if (!waits) return { object: this.#remove(name, current, clone(current)), gone: true };
+    const held = (current.metadata.finalizers ?? []).length > 0 || rules.finalizes?.(current, this) === true;
+    if (options.dryRun) return { object: current, gone: grace === 0 && !held };
+    if (grace === 0 && !held) return { object: this.#remove(name, current), gone: true };
     const object = this.#markDeleted(name, current, grace);
     rules.deletionMarked?.(object, this, resource);
     const left = this.find(name, namespace, objectName);
     return { object: left ?? object, gone: left === undefined };
   }
 
-  /** Removes an object whose deletion was marked and that nothing holds any more. */
-  release(name: ResourceName, object: KubeObject): void {
-    this.#remove(name, object, clone(object));
+  /** Removes an object that is marked for deletion and that nothing holds any more. */
+  releaseIfFree(name: ResourceName, namespace: string | undefined, objectName: string): void {
+    const object = this.find(name, namespace, objectName);
+    if (object !== undefined && this.#isFree(name, object)) this.#remove(name, object);
+  }
+
+  #isFree(name: ResourceName, object: KubeObject): boolean {
+    const { metadata } = object;
+    const held = (metadata.finalizers ?? []).length > 0 || (metadata.deletionGracePeriodSeconds ?? 0) > 0;
+    if (metadata.deletionTimestamp === undefined || held) return false;
+    return kindRules(this.#resource(name)).finalizes?.(object, this) !== true;
   }
 
   #markDeleted(name: ResourceName, current: KubeObject, grace: number): KubeObject {
@@ -179,62 +176,19 @@ export class Store {
   }
 
   #commit(name: ResourceName, previous: KubeObject | undefined, object: KubeObject): KubeObject {
-    object.metadata.resourceVersion = String(this.history.next);
-    const objects = this.#objects.get(name) ?? new Map<string, KubeObject>();
-    this.#objects.set(name, objects);
-    objects.set(keyOf(object), freeze(object));
-    const change =
-      previous === undefined ? { type: "ADDED" as const } : { type: "MODIFIED" as const, previous };
-    this.history.append({ resource: name, object, ...change });
-    kindRules(this.#resource(name)).committed?.(object, this);
-    return object;
+    const stored = this.#objects.put(name, previous, object);
+    kindRules(this.#resource(name)).committed?.(stored, this);
+    return stored;
   }
 
-  #remove(name: ResourceName, previous: KubeObject, last: KubeObject): KubeObject {
+  #remove(name: ResourceName, previous: KubeObject, last?: KubeObject): KubeObject {
     const resource = this.#resource(name);
-    last.metadata.resourceVersion = String(this.history.next);
-    this.#objects.get(name)?.delete(keyOf(previous));
-    this.history.append({ resource: name, type: "DELETED", object: freeze(last), previous });
-    kindRules(resource).removed?.(last, this, resource);
-    const { namespace } = last.metadata;
-    if (namespace !== undefined) this.#releaseNamespace(namespace);
-    return last;
-  }
-
-  /** A namespace that is being deleted goes with the last object in it. */
-  #releaseNamespace(name: string): void {
-    const namespace = this.find("namespaces", undefined, name);
-    if (namespace?.metadata.deletionTimestamp !== undefined && !this.hasObjectsIn(name)) {
-      this.release("namespaces", namespace);
-    }
-  }
-
-  hasObjectsIn(namespace: string): boolean {
-    return [...this.#objects.values()].some((objects) =>
-      [...objects.values()].some(({ metadata }) => metadata.namespace === namespace),
-    );
-  }
-
-  #checkNamespace(resource: Resource, object: KubeObject): void {
-    const { namespace, name } = object.metadata;
-    if (namespace === undefined) return;
-    const found = this.get("namespaces", undefined, namespace);
-    if (found.metadata.deletionTimestamp === undefined) return;
-    const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
-    throw forbidden({ group: resource.group, kind: resource.plural, name }, why);
-  }
-
-  #checkPreconditions(name: ResourceName, { metadata }: KubeObject, options: DeleteOptions): void {
-    const subject = this.#subject(name, metadata.name);
-    if (options.uid !== undefined && options.uid !== metadata.uid) {
-      throw conflict(
-        subject,
-        `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${metadata.uid}`,
-      );
-    }
-    if (options.resourceVersion !== undefined && options.resourceVersion !== metadata.resourceVersion) {
-      throw conflict(subject, "Precondition failed: ResourceVersion in precondition does not match");
-    }
+    const gone = this.#objects.remove(name, previous, last);
+    kindRules(resource).removed?.(gone, this, resource);
+    const { namespace } = gone.metadata;
+    // A namespace that is being deleted goes with the last object in it.
+    if (namespace !== undefined) this.releaseIfFree("namespaces", undefined, namespace);
+    return gone;
   }
 
   #resource(name: ResourceName): Resource {
@@ -242,24 +196,12 @@ export class Store {
     if (resource === undefined) throw unknownPath();
     return resource;
   }
-
-  #subject(name: ResourceName, objectName: string): Subject {
-    const { group, plural } = this.#resource(name);
-    return { group, kind: plural, name: objectName };
-  }
 }
 
-/** Marked for deletion, and neither a finalizer nor a grace period holds it any more. */
-function isReleased({ metadata }: KubeObject): boolean {
-  const held = (metadata.finalizers ?? []).length > 0 || (metadata.deletionGracePeriodSeconds ?? 0) > 0;
-  return metadata.deletionTimestamp !== undefined && !held;
+function namespaceOf(resource: Resource, { metadata }: ObjectInput): string | undefined {
+  return resource.namespaced ? metadata.namespace || "default" : undefined;
 }
 
-/** Names hold no "/". */
-export function key(namespace: string | undefined, name: string): string {
-  return `${namespace ?? ""}/${name}`;
-}
-
-export function keyOf({ metadata }: KubeObject): string {
-  return key(metadata.namespace, metadata.name);
+function subjectOf({ group, plural }: Resource, name: string): Subject {
+  return { group, kind: plural, name };
 }

@@ -6,7 +6,8 @@ import { at, type JsonObject, objectOr, stringOr } from "./json.ts";
 import { inVersion } from "./list.ts";
 import type { KubeObject, ObjectInput } from "./object.ts";
 import type { Target } from "./paths.ts";
-import { apiVersion } from "./resource.ts";
+import { wrongName, wrongNamespace } from "./preconditions.ts";
+import { apiVersion, hasSubresource } from "./resource.ts";
 import { parseSelectors } from "./selectors.ts";
 import { badRequest, conflict } from "./status.ts";
 import type { DeleteOptions, Deletion, Store } from "./store.ts";
@@ -28,13 +29,10 @@ export async function create(
     throw badRequest("an object is created by a POST to its collection, without its name");
   checkKind(target, input);
   checkUnknownFields(target, input, response);
-  const { uid: _, resourceVersion, ...metadata } = input.metadata;
-  if (resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
-  const object = store.create(
-    target.resourceName,
-    withNamespace(target, { ...input, metadata }),
-    writeOptions(target),
-  );
+  if (input.metadata.resourceVersion) {
+    throw badRequest("resourceVersion should not be set on objects to be created");
+  }
+  const object = store.create(target.resourceName, newInput(target, input), writeOptions(target));
   return { code: 201, body: inVersion(object, target) };
 }
 
@@ -49,7 +47,7 @@ export async function update(
   checkUnknownFields(target, input, response);
   const { name } = input.metadata;
   if (name !== undefined && name !== target.name) {
-    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
+    throw wrongName(name, target.name);
   }
   const named = { ...input, metadata: { ...input.metadata, name: target.name } };
   const object = store.update(target.resourceName, withNamespace(target, named), writeOptions(target));
@@ -92,13 +90,21 @@ export function writeOptions({ query, subresource }: Target): { dryRun: boolean;
   return subresource === "status" ? { dryRun, subresource } : { dryRun };
 }
 
+/** What a client may say of a new object: no uid, and no status where that is written on its own (but of Nodes). */
+export function newInput(target: Target, input: ObjectInput): ObjectInput {
+  const { uid: _, ...metadata } = input.metadata;
+  const { status, ...rest } = withNamespace(target, { ...input, metadata });
+  const keeps = !hasSubresource(target.resource, "status") || target.resourceName === "nodes";
+  return keeps && status !== undefined ? { ...rest, status } : rest;
+}
+
 /** The namespace of the URL. Throws 400 if the object names another. */
 export function withNamespace(target: Target, input: ObjectInput): ObjectInput {
   const { namespace } = target;
   if (namespace === undefined) return input;
   const own = input.metadata.namespace;
   if (own && own !== namespace) {
-    throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
+    throw wrongNamespace();
   }
   return { ...input, metadata: { ...input.metadata, namespace } };
 }

@@ -1,7 +1,7 @@
 /** CustomResourceDefinitions: what they define is served from the moment they are there. */
 import { arrayOr, at, clone, isObject, type JsonObject, objectOr, stringOr } from "../json.ts";
 import { type KubeObject, timestamp } from "../object.ts";
-import type { PrinterColumn, Resource, ResourceName, ResourceVersion } from "../resource.ts";
+import type { PrinterColumn, Resource, ResourceVersion } from "../resource.ts";
 import { type Cause, invalid, invalidValue, required } from "../status.ts";
 import type { Store } from "../store.ts";
 import type { KindRules } from "./rules.ts";
@@ -21,7 +21,6 @@ export const crdRules: KindRules = {
     const name = object.metadata.name;
     for (const { metadata } of instances(object, store))
       store.delete(name, metadata.namespace, metadata.name);
-    releaseWhenEmpty(name, store);
   },
   committed(object, store) {
     store.catalog.put(definedResource(object));
@@ -30,14 +29,6 @@ export const crdRules: KindRules = {
     store.catalog.delete(object.metadata.name);
   },
 };
-
-/** A CRD that is being deleted goes with the last of its objects. */
-export function releaseWhenEmpty(name: ResourceName, store: Store): void {
-  const left = store.find("customresourcedefinitions.apiextensions.k8s.io", undefined, name);
-  if (left?.metadata.deletionTimestamp !== undefined && instances(left, store).length === 0) {
-    store.release("customresourcedefinitions.apiextensions.k8s.io", left);
-  }
-}
 
 function instances(object: KubeObject, store: Store): KubeObject[] {
   return store.list(object.metadata.name);

@@ -2,16 +2,13 @@
 import { objectOr } from "../json.ts";
 import type { KubeObject } from "../object.ts";
 import { prune, withDefaults } from "../prune.ts";
-import { apiVersion, hasSubresource, type Resource, resourceName } from "../resource.ts";
+import { apiVersion, type Resource, resourceName } from "../resource.ts";
 import { validate } from "../schema.ts";
 import { invalid, required } from "../status.ts";
-import { releaseWhenEmpty } from "./crds.ts";
 import type { KindRules } from "./rules.ts";
 
 export const customRules: KindRules = {
   create(object, _store, resource) {
-    // With a status subresource a new object has none, whatever its writer says.
-    if (hasSubresource(resource, "status")) delete object.status;
     conform(object, resource);
   },
   update(next, _current, _store, resource, written) {
@@ -23,7 +20,8 @@ export const customRules: KindRules = {
     conform(next, resource);
   },
   removed(_object, store, resource) {
-    releaseWhenEmpty(resourceName(resource), store);
+    // A CRD that is being deleted goes with the last of its objects.
+    store.releaseIfFree("customresourcedefinitions.apiextensions.k8s.io", undefined, resourceName(resource));
   },
 };
 

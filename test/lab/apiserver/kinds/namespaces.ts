@@ -23,7 +23,7 @@ export const namespaceRules: KindRules = {
       );
     }
   },
-  finalizes: () => true,
+  finalizes: (object, store) => store.hasObjectsIn(object.metadata.name),
   deletionMarked(object, store) {
     terminate(object, store);
     const { name } = object.metadata;
@@ -31,8 +31,6 @@ export const namespaceRules: KindRules = {
       const plural = resourceName(resource);
       for (const { metadata } of store.list(plural, name)) store.delete(plural, name, metadata.name);
     }
-    const left = store.find("namespaces", undefined, name);
-    if (left !== undefined && !store.hasObjectsIn(name)) store.release("namespaces", left);
   },
 };
 

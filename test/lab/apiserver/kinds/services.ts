@@ -1,16 +1,17 @@
 /** Services: defaulted, checked, and given the addresses and node ports they need. */
 import { arrayOr, type JsonObject, objectOr, stringOr } from "../json.ts";
 import type { KubeObject } from "../object.ts";
+import { releaseAll, takeAll } from "../service-addresses.ts";
 import { type Cause, invalid, invalidValue, required } from "../status.ts";
 import type { Store } from "../store.ts";
 import type { KindRules } from "./rules.ts";
-import { allocateClusterIps, allocateNodePorts, releaseAll, takeAll } from "./service-addresses.ts";
+import { allocateClusterIps, allocateNodePorts } from "./service-allocation.ts";
 
 export const serviceRules: KindRules = {
   create(object, store) {
     const spec = withDefaults(objectOr(object.spec));
     object.spec = allocated(object, spec, undefined, store);
-    object.status = { loadBalancer: {} };
+    object.status = { loadBalancer: {}, ...objectOr(object.status) };
   },
   update(next, current, store) {
     const before = objectOr(current.spec);
