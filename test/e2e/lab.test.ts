@@ -210,7 +210,7 @@ describe.skipIf(obstacle() !== undefined)("a lab with the systemd driver", () =>
 
   test("a pod sees neither the lab's namespaces nor its pins", async () => {
     const { stdout } = await lab.pod("shop", "cart").exec("cat /proc/self/mountinfo");
-    expect(stdout).not.toContain(lab.names.netnsDir);
+    expect(stdout).not.toContain(lab.names.namespaceDir);
     expect(stdout).not.toContain(lab.names.pinDir);
   });
 
@@ -264,7 +264,7 @@ describe.skipIf(obstacle() !== undefined)("a lab with the systemd driver", () =>
     expect(bad?.containerStatuses?.[0]?.state.terminated?.exitCode).toBe(3);
     expect(() => lab.pod("shop", "job")).toThrow(/does not run; running pods: .*shop\/cart/);
     const uid = (lab.api.store.get("pods", "shop", "job") as unknown as Pod).metadata.uid ?? "";
-    expect(existsSync(join(lab.names.netnsDir, uid))).toBe(false);
+    expect(existsSync(join(lab.names.namespaceDir, `${uid}.net`))).toBe(false);
     await lab.delete({ apiVersion: "v1", kind: "Pod", metadata: { name: "job", namespace: "shop" } });
     await lab.delete({ apiVersion: "v1", kind: "Pod", metadata: { name: "bad-job", namespace: "shop" } });
   });

@@ -6,10 +6,8 @@ import { fileURLToPath } from "node:url";
 export interface Place {
   readonly cgroup: string;
   readonly netns: string;
-  /** Undefined: the machine's own mounts and hosts file. */
-  readonly hosts?: string;
-  /** Directories full of mounts that the pod must not hold on to. */
-  readonly hide: readonly string[];
+  /** A mount namespace (see pod-mounts.ts). Undefined: the machine's own mounts and hosts file. */
+  readonly mntns?: string;
 }
 
 export interface Program {
@@ -26,8 +24,8 @@ export function launchArgv(
   place: Place,
   { argv, workingDir }: Pick<Program, "argv" | "workingDir">,
 ): string[] {
-  const { cgroup, netns, hosts = "", hide } = place;
-  return ["sh", LAUNCHER, cgroup, netns, hosts, hide.join(":"), workingDir, ...argv];
+  const { cgroup, netns, mntns = "" } = place;
+  return ["sh", LAUNCHER, cgroup, netns, mntns, workingDir, ...argv];
 }
 
 /**

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { makeCgroup } from "./cgroup.ts";
 import { must, run } from "./command.ts";
 import type { CgroupDriver, LabNames } from "./names.ts";
-import { makeNetnsDir, makeNode } from "./node.ts";
+import { makeNamespaceDir, makeNode } from "./node.ts";
 import { kubepodsRoot } from "./pod-cgroup.ts";
 
 /** Program -> the Debian package that has it. */
@@ -32,7 +32,7 @@ export async function furnish(names: LabNames, driver: CgroupDriver): Promise<vo
   for (const directory of [names.pinDir, names.stateDir])
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   await must(["mount", "-t", "bpf", "bpf", names.pinDir, "-o", "mode=0700"]);
-  await makeNetnsDir(names);
+  await makeNamespaceDir(names);
   makeCgroup(join(names.cgroup, kubepodsRoot(driver)));
   await makeNode(names);
 }

@@ -12,8 +12,8 @@ export interface LabNames {
   readonly name: string;
   /** Holds every file and mount of the lab. */
   readonly runDir: string;
-  /** Network namespaces, bind-mounted as files. A mount itself, so that a pod can let go of all of them at once. */
-  readonly netnsDir: string;
+  /** Network and mount namespaces, bind-mounted as files. A mount itself, so that a pod can let go of all at once. */
+  readonly namespaceDir: string;
   readonly nodeNetns: string;
   /** A bpffs of the lab's own; the agent's `--pin-path`. */
   readonly pinDir: string;
@@ -47,8 +47,8 @@ export function labNames(name: string = DEFAULT_LAB, cgroup2: string = cgroup2Mo
   return {
     name: full,
     runDir,
-    netnsDir: join(runDir, "netns"),
-    nodeNetns: join(runDir, "netns", "node"),
+    namespaceDir: join(runDir, "ns"),
+    nodeNetns: join(runDir, "ns", "node.net"),
     pinDir: join(runDir, "bpf"),
     stateDir: join(runDir, "state"),
     logDir: join(runDir, "logs"),

@@ -53,10 +53,10 @@ export async function makeNetns(path: string): Promise<void> {
 }
 
 /** The namespaces' directory: a mount of its own that others never see changes of. */
-export async function makeNetnsDir(names: LabNames): Promise<void> {
-  mkdirSync(names.netnsDir, { recursive: true });
-  await must(["mount", "--bind", names.netnsDir, names.netnsDir]);
-  await must(["mount", "--make-private", names.netnsDir]);
+export async function makeNamespaceDir(names: LabNames): Promise<void> {
+  mkdirSync(names.namespaceDir, { recursive: true });
+  await must(["mount", "--bind", names.namespaceDir, names.namespaceDir]);
+  await must(["mount", "--make-private", names.namespaceDir]);
 }
 
 /** `ip netns exec` would hide bpffs behind a new /sys; nsenter changes the network namespace alone. */

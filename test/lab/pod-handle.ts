@@ -65,8 +65,8 @@ export class PodHandle {
   }
 
   #place(cgroup: string): Place {
-    const { netns, hosts, hide } = this.#record;
-    return { cgroup, netns, hide, ...(hosts === undefined ? {} : { hosts }) };
+    const { netns, mntns } = this.#record;
+    return { cgroup, netns, ...(mntns === undefined ? {} : { mntns }) };
   }
 
   #container(name: string | undefined): ContainerRecord {

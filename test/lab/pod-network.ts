@@ -8,7 +8,7 @@ import type { LabNames } from "./names.ts";
 import { GATEWAY_IPV4, GATEWAY_IPV6, inNetns, makeNetns } from "./node.ts";
 
 export function podNetns(names: LabNames, uid: string): string {
-  return join(names.netnsDir, uid);
+  return join(names.namespaceDir, `${uid}.net`);
 }
 
 /** The veth's name in the node's namespace: the same for a pod's whole life, as interface names allow (15 bytes). */

@@ -11,8 +11,7 @@ export interface PodRecord {
   /** The pod's directory. */
   readonly cgroup: string;
   readonly netns: string;
-  readonly hosts?: string;
-  readonly hide: readonly string[];
+  readonly mntns?: string;
   readonly containers: readonly ContainerRecord[];
 }
 

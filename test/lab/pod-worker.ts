@@ -205,7 +205,7 @@ export class PodWorker {
   /** What `exec` needs to know of it now. */
   record(): PodRecord {
     const { namespace = "", name } = this.#pod.metadata;
-    const place = this.#sandbox?.place ?? { netns: "", hide: [] };
+    const place = this.#sandbox?.place ?? { netns: "" };
     const running = this.#all().filter((container) => container.pid !== undefined);
     const containers = running.map((container) => {
       const { env = {}, workingDir = "" } = this.#programs.get(container) ?? {};

@@ -1,13 +1,12 @@
 /** What a pod's containers share: addresses, a network namespace, a cgroup. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type AddressPool, NODE_IPV4, NODE_IPV6 } from "./addresses.ts";
+import { type AddressPool, NODE_IPV4, NODE_IPV6, type PodAddresses } from "./addresses.ts";
 import { destroyCgroup, makeCgroup } from "./cgroup.ts";
-import { ensureHostsFile } from "./hosts.ts";
 import type { Pod } from "./kube-objects.ts";
 import type { Place } from "./launch.ts";
 import type { CgroupDriver, LabNames } from "./names.ts";
 import { podCgroup } from "./pod-cgroup.ts";
+import { makePodMounts, removePodMounts } from "./pod-mounts.ts";
 import { makePodNetwork, podNetns, removePodNetwork } from "./pod-network.ts";
 
 /** An annotation on a pod: the IPv4 address it gets, or `IPv4,IPv6`. */
@@ -31,35 +30,32 @@ export interface Sandbox {
 /** Throws while another pod has the address that this one asks for. */
 export async function openSandbox(host: SandboxHost, pod: Pod): Promise<Sandbox> {
   const { names, driver, addresses } = host;
-  const uid = pod.metadata.uid ?? "";
+  const { uid = "", namespace = "" } = pod.metadata;
   const cgroup = join(names.cgroup, podCgroup(pod, driver));
-  if (pod.spec.hostNetwork) {
-    makeCgroup(cgroup);
-    const place = { netns: names.nodeNetns, ...viewOf(names, pod) };
-    return { ips: [NODE_IPV4, NODE_IPV6], cgroup, place, close: () => destroyCgroup(cgroup) };
-  }
-  const pair = addresses.take(uid, pod.metadata.annotations?.[WANTED_IP]);
+  const hostNetwork = pod.spec.hostNetwork === true;
+  const pair = hostNetwork ? NODE_ADDRESSES : addresses.take(uid, pod.metadata.annotations?.[WANTED_IP]);
   const close = async () => {
     await destroyCgroup(cgroup);
+    await removePodMounts(names, uid);
     await removePodNetwork(names, uid);
     addresses.release(uid);
   };
   try {
     // In kubelet's order: the pod's cgroup exists before its network.
     makeCgroup(cgroup);
-    await makePodNetwork(names, uid, pair);
+    if (!hostNetwork) await makePodNetwork(names, uid, pair);
+    const mntns = seesCluster(pod) ? { mntns: await makePodMounts(names, uid, namespace) } : {};
+    const place = { netns: hostNetwork ? names.nodeNetns : podNetns(names, uid), ...mntns };
+    return { ips: [pair.ipv4, pair.ipv6], cgroup, place, close };
   } catch (error) {
     await close();
     throw error;
   }
-  const place = { netns: podNetns(names, uid), ...viewOf(names, pod) };
-  return { ips: [pair.ipv4, pair.ipv6], cgroup, place, close };
 }
 
-/** The mounts a pod sees. A hostNetwork pod resolves names as the node does, unless it asks for the cluster's. */
-function viewOf(names: LabNames, pod: Pod): Pick<Place, "hosts" | "hide"> {
-  if (pod.spec.hostNetwork && pod.spec.dnsPolicy !== "ClusterFirstWithHostNet") return { hide: [] };
-  mkdirSync(names.hostsDir, { recursive: true });
-  const hosts = ensureHostsFile(names, pod.metadata.namespace ?? "");
-  return { hosts, hide: [names.netnsDir, names.pinDir] };
+const NODE_ADDRESSES: PodAddresses = { ipv4: NODE_IPV4, ipv6: NODE_IPV6 };
+
+/** A hostNetwork pod resolves names as the node does, unless it asks for the cluster's; the agent needs the node's mounts. */
+function seesCluster({ spec }: Pod): boolean {
+  return spec.hostNetwork !== true || spec.dnsPolicy === "ClusterFirstWithHostNet";
 }

@@ -62,6 +62,6 @@ export function parseOutcome({ status, stdout, stderr }: Outcome): Omit<Dialled,
 /** A cgroup and a network namespace that need not belong together. */
 export function placeAt(cgroup: string, netns: string): Runner {
   return {
-    exec: (argv) => run(launchArgv({ cgroup, netns, hide: [] }, { argv, workingDir: "" })),
+    exec: (argv) => run(launchArgv({ cgroup, netns }, { argv, workingDir: "" })),
   };
 }
