@@ -40,8 +40,10 @@ function applyOperation(document: unknown, operation: JsonObject): unknown {
       return path === "" ? clone(value) : add(remove(document, path), path, clone(value));
     case "remove":
       return remove(document, path);
-    case "move":
-      return add(remove(document, String(from)), path, clone(read(document, String(from))));
+    case "move": {
+      const moved = clone(read(document, String(from)));
+      return add(remove(document, String(from)), path, moved);
+    }
     case "copy":
       return add(document, path, clone(read(document, String(from))));
     case "test":

@@ -54,16 +54,15 @@ async function ok(args: string, options: Parameters<typeof k>[1] = {}): Promise<
 
 const apply = (input: string, flags = "") => ok(`apply ${flags} -f -`, { input });
 
-function start(args: readonly string[]): { child: ChildProcess; until(text: string): Promise<string> } {
+function start(args: readonly string[]): { child: ChildProcess; until(pattern: RegExp): Promise<void> } {
   const [path, words, options] = prepare(args, {});
   const child = spawn(path, words, options);
   let out = "";
   child.stdout.on("data", (data) => (out += data));
   return {
     child,
-    until: async (text) => {
-      while (!out.includes(text)) await new Promise((resolve) => setTimeout(resolve, 20));
-      return out;
+    until: async (pattern) => {
+      while (!pattern.test(out)) await new Promise((resolve) => setTimeout(resolve, 20));
     },
   };
 }
@@ -305,9 +304,9 @@ describe.skipIf(!kubectl.found && !required)("kubectl", { timeout: 60_000 }, () 
   test("get -w follows changes", async () => {
     await apply(podYaml("web"));
     const watching = start(["get", "pods", "-w"]);
-    await watching.until("web");
+    await watching.until(/web +0\/2 +Pending/);
     await apply(podYaml("late"));
-    expect(await watching.until("late")).toMatch(/late +0\/2 +Pending/);
+    await watching.until(/late +0\/2 +Pending/);
     watching.child.kill();
   });
 

@@ -8,15 +8,18 @@ const token =
 
 /** Everything `path` leads to in `value`. Undefined: `path` is not understood. */
 export function readPath(value: unknown, path: string): unknown[] | undefined {
-  let values: unknown[] = [value];
-  token.lastIndex = 0;
+  return parse(path)?.reduce<unknown[]>((values, step) => step(values), [value]);
+}
+
+function parse(path: string): Step[] | undefined {
+  const steps: Step[] = [];
   for (let at = 0; at < path.length; at = token.lastIndex) {
     token.lastIndex = at;
     const match = token.exec(path);
     if (match === null) return undefined;
-    values = stepOf(match)(values);
+    steps.push(stepOf(match));
   }
-  return values;
+  return steps;
 }
 
 function stepOf([, field, quoted, index, condition, ...wanted]: RegExpExecArray): Step {
