@@ -1,8 +1,11 @@
 /** Runs one task again and again: when asked, when it asks for it, and periodically; never twice at a time. */
 import type { Clock } from "./model/clock.ts";
 
-/** Between two runs, so that a burst of changes costs one run and the event loop stays free. */
+/** Between two runs, so that a burst of changes costs one run. */
 const PAUSE_MS = 20;
+/** A run is followed by a rest this many times as long: however busy the cluster, runs take a quarter of a core at most. */
+const REST = 3;
+const LONGEST_REST_MS = 2000;
 const FIRST_RETRY_MS = 200;
 
 export class Repeater {
@@ -41,6 +44,7 @@ export class Repeater {
     while (!this.#stop.signal.aborted) {
       // Armed before the run: a change during it means another run.
       this.#wake = new AbortController();
+      const began = this.#clock.now();
       let pause = this.#everyMs;
       try {
         pause = Math.min(pause, (await task()) ?? pause);
@@ -49,7 +53,8 @@ export class Repeater {
         this.#onError(error instanceof Error ? error : new Error(String(error)));
         pause = Math.min(pause, FIRST_RETRY_MS * 2 ** failures++);
       }
-      await this.#clock.sleep(PAUSE_MS, this.#stop.signal);
+      const rest = Math.min(LONGEST_REST_MS, REST * (this.#clock.now() - began));
+      await this.#clock.sleep(Math.max(PAUSE_MS, rest), this.#stop.signal);
       if (!this.#stop.signal.aborted) await this.#clock.sleep(pause, this.#wake.signal);
     }
   }
