@@ -358,37 +358,55 @@ describe("when the maps fill up", () => {
   });
 });
 
+const names = ["a", "b", "c", "d"];
+const wishes = fc.record({
+  uids: fc.uniqueArray(fc.constantFrom(...names)),
+  allowed: fc.constantFrom(...names),
+  scope: fc.constantFrom("pod" as const, "namespace" as const),
+  ports: fc.uniqueArray(fc.integer({ min: 1, max: 4 }), { minLength: 1 }),
+  restart: fc.boolean(),
+  wait: fc.boolean(),
+});
+
+/** What the kernel says to every pod, known or not, and to nobody, at every port that a wish may name. */
+function expectKernelToSay({
+  uids,
+  allowed,
+  ports,
+}: {
+  uids: string[];
+  allowed: string;
+  ports: number[];
+}): void {
+  for (const port of [1, 2, 3, 4]) {
+    for (const name of [undefined, ...names]) {
+      const mayPass = name === allowed && uids.includes(name);
+      const wanted = mayPass ? "allow fell-through" : "deny rule";
+      const caller = name === undefined ? undefined : pod(name);
+      expect(kernelVerdict(ADDRESS, port, caller)).toBe(ports.includes(port) ? wanted : "unguarded");
+    }
+  }
+}
+
 test("any sequence of wishes ends with the kernel saying what the deciders say", async () => {
-  const names = ["a", "b", "c", "d"];
-  const step = fc.record({
-    pods: fc.uniqueArray(fc.constantFrom(...names), { minLength: 0 }),
-    allowed: fc.constantFrom(...names),
-    scope: fc.constantFrom("pod" as const, "namespace" as const),
-    ports: fc.uniqueArray(fc.integer({ min: 1, max: 4 }), { minLength: 1 }),
-    restart: fc.boolean(),
-    wait: fc.boolean(),
-  });
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
+    fc.asyncProperty(fc.array(wishes, { minLength: 1, maxLength: 8 }), async (steps) => {
       maps = kernelMaps();
       let current = new Dataplane(maps, clock);
-      for (const { pods: uids, allowed, scope, ports, restart, wait } of steps) {
-        if (restart) current = new Dataplane(maps, clock);
-        const pods = uids.map((uid) => pod(uid, `ns-${uid}`));
-        const decide = byName(allowed);
-        const guards = ports.map((port) =>
-          guard(`g${port % 3}-${port}`, decide, { scope, destinations: [{ address: ADDRESS, port }] }),
+      for (const step of steps) {
+        if (step.restart) current = new Dataplane(maps, clock);
+        const decide = byName(step.allowed);
+        const guards = step.ports.map((port) =>
+          guard(`g${port % 3}-${port}`, decide, {
+            scope: step.scope,
+            destinations: [{ address: ADDRESS, port }],
+          }),
         );
+        const pods = step.uids.map((uid) => pod(uid, `ns-${uid}`));
         await current.apply({ nodeAddresses: [], guards, pods });
-        if (wait) now += 2000;
+        if (step.wait) now += 2000;
         current.sweep();
-        for (const port of [1, 2, 3, 4]) {
-          for (const caller of [undefined, ...names.map((uid) => pod(uid))]) {
-            const known = caller !== undefined && uids.includes(caller.identity.id);
-            const wanted = known && caller.identity.id === allowed ? "allow fell-through" : "deny rule";
-            expect(kernelVerdict(ADDRESS, port, caller)).toBe(ports.includes(port) ? wanted : "unguarded");
-          }
-        }
+        expectKernelToSay(step);
       }
     }),
     { numRuns: 200 },
