@@ -10,7 +10,7 @@ import { openapiDocument } from "./openapi.ts";
 import { patch } from "./patch.ts";
 import { parseTarget, type Target } from "./paths.ts";
 import { sendJson, sendText } from "./respond.ts";
-import { methodNotAllowed } from "./status.ts";
+import { badRequest, methodNotAllowed } from "./status.ts";
 import type { Store } from "./store.ts";
 import { tableOf, wantsTable } from "./tables/table.ts";
 import { planWatch, type Render, runWatch, type WatchSettings } from "./watch.ts";
@@ -32,7 +32,8 @@ export async function handle(
   response: ServerResponse,
 ): Promise<void> {
   const method = request.method ?? "GET";
-  const url = new URL(request.url ?? "/", "http://localhost");
+  const url = URL.parse(request.url ?? "/", "http://localhost");
+  if (url === null) throw badRequest("the request's URL cannot be read");
   if (["/healthz", "/livez", "/readyz"].includes(url.pathname))
     return sendText(response, 200, "text/plain", "ok");
   const { catalog } = context.store;

@@ -4,7 +4,7 @@
  */
 import { Catalog } from "./catalog.ts";
 import { History } from "./history.ts";
-import { clone, equal, objectOr } from "./json.ts";
+import { arrayOr, clone, equal, objectOr } from "./json.ts";
 import { kindRules } from "./kinds/rules.ts";
 import { newObject, nextObject, preferredVersion } from "./metadata.ts";
 import { type KubeObject, type ObjectInput, timestamp } from "./object.ts";
@@ -125,7 +125,10 @@ export class Store {
   /** Puts a pod that has no node on one. No update of the pod itself can. */
   bindPod(pod: KubeObject, nodeName: string): KubeObject {
     const bound = clone(pod);
+    const condition = { type: "PodScheduled", status: "True", lastTransitionTime: timestamp(this.now()) };
+    const status = objectOr(bound.status);
     bound.spec = { ...objectOr(bound.spec), nodeName };
+    bound.status = { ...status, conditions: [...arrayOr(status.conditions), condition] };
     return this.#commit("pods", pod, bound);
   }
 

@@ -114,7 +114,9 @@ test("a binding puts a pod on a node, once", async () => {
   await http("POST", pods, pod("a"));
   const binding = { apiVersion: "v1", kind: "Binding", target: { kind: "Node", name: "node-1" } };
   expect((await http("POST", `${pods}/a/binding`, binding)).code).toBe(201);
-  expect((await http("GET", `${pods}/a`)).body.spec.nodeName).toBe("node-1");
+  const bound = (await http("GET", `${pods}/a`)).body;
+  expect(bound.spec.nodeName).toBe("node-1");
+  expect(bound.status.conditions).toMatchObject([{ type: "PodScheduled", status: "True" }]);
   expect((await http("POST", `${pods}/a/binding`, binding)).code).toBe(409);
 });
 
@@ -220,4 +222,34 @@ test("a YAML body is read, a malformed one is a 400", async () => {
   const path = "/api/v1/namespaces/default/configmaps";
   expect((await http("POST", path, text, yaml)).body.data).toEqual({ when: "2001-01-01" });
   expect((await http("POST", path, "a: [", yaml)).body).toMatchObject({ code: 400, reason: "BadRequest" });
+});
+
+test("a namespace that is empty but has a finalizer stays until the finalizer goes", async () => {
+  await http("POST", "/api/v1/namespaces", { metadata: { name: "team", finalizers: ["example.com/hold"] } });
+  const held = (await http("DELETE", "/api/v1/namespaces/team")).body;
+  expect(held.status.phase).toBe("Terminating");
+  await http("PUT", "/api/v1/namespaces/team", { ...held, metadata: { ...held.metadata, finalizers: [] } });
+  expect((await http("GET", "/api/v1/namespaces/team")).code).toBe(404);
+});
+
+test("a Secret's text is kept as base64", async () => {
+  const secret = { metadata: { name: "s" }, data: { a: "YQ==" }, stringData: { b: "b" } };
+  const { body } = await http("POST", "/api/v1/namespaces/default/secrets", secret);
+  expect(body).toMatchObject({ type: "Opaque", data: { a: "YQ==", b: "Yg==" } });
+  expect(body.stringData).toBeUndefined();
+});
+
+test("over HTTP a new object has no status but a Node, in the same process it has what it is given", async () => {
+  const status = { phase: "Running", conditions: [] };
+  expect((await http("POST", pods, { ...pod("a"), status })).body.status.phase).toBe("Pending");
+  const node = await http("POST", "/api/v1/nodes", { metadata: { name: "n" }, status: { conditions: [] } });
+  expect(node.body.status).toEqual({ conditions: [] });
+  const made = server.store.create("pods", { ...pod("b"), metadata: { name: "b" }, status });
+  expect(made.status).toMatchObject(status);
+});
+
+test("what the store hands out cannot be changed", () => {
+  const made = server.store.create("pods", { ...pod("a"), metadata: { name: "a", labels: { a: "b" } } });
+  expect(() => Object.assign(made.metadata.labels ?? {}, { a: "c" })).toThrow(TypeError);
+  expect(server.store.get("pods", "default", "a").metadata.labels).toEqual({ a: "b" });
 });

@@ -115,3 +115,16 @@ test("closing the server ends its watches", async () => {
   await server.close();
   await expect(stream.nextLine()).rejects.toThrow(/aborted/);
 });
+
+test("a listener that writes is heard after what it answers to", async () => {
+  const stream = await watchPods();
+  const unsubscribe = server.store.history.subscribe(({ resource, type, object }) => {
+    if (resource === "pods" && type === "ADDED") label(object.metadata.name, { seen: "yes" });
+  });
+  const late = await watchPods();
+  makePod("a");
+  unsubscribe();
+  for (const watcher of [stream, late]) {
+    expect([(await watcher.next()).type, (await watcher.next()).type]).toEqual(["ADDED", "MODIFIED"]);
+  }
+});
