@@ -14,7 +14,7 @@ import { LINK_LOCAL, linkLocalPorts } from "./guard/link-local.ts";
 import { nodeAddresses } from "./guard/nodes.ts";
 import { policyReader, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
 import type { PodCgroup } from "./identity/cgroup-tree.ts";
-import { type Registration, registerPods } from "./identity/local-pods.ts";
+import { lingeringPods, type Registration, registerPods } from "./identity/local-pods.ts";
 import { podIdentity } from "./identity/pod-identity.ts";
 import type { IpAddress } from "./model/address.ts";
 import { type LocalPod, refKey } from "./model/objects.ts";
@@ -54,6 +54,8 @@ export class Reconciler {
   readonly #dataplane: Dataplane;
   readonly #lastValid: LastValid;
   readonly #readPolicy = policyReader();
+  #lingering: ReadonlyMap<string, LocalPod> = new Map();
+  #lastPods: readonly LocalPod[] = [];
 
   constructor(sources: Sources, options: ReconcileOptions, dataplane: Dataplane, lastValid: LastValid) {
     this.#sources = sources;
@@ -86,13 +88,11 @@ export class Reconciler {
   #register(localPods: readonly LocalPod[]): Registration {
     const podCgroups = this.#sources.podCgroups();
     if (podCgroups instanceof Error) throw podCgroups;
-    return registerPods(
-      localPods,
-      podCgroups,
-      this.#sources.taskNetns(),
-      this.#sources.cgroupId,
-      this.#options,
-    );
+    const { taskNetns, cgroupId } = this.#sources;
+    this.#lingering = lingeringPods([...this.#lastPods, ...this.#lingering.values()], localPods, podCgroups);
+    this.#lastPods = localPods;
+    const pods = [...localPods, ...this.#lingering.values()];
+    return registerPods(pods, podCgroups, taskNetns(), cgroupId, this.#options);
   }
 
   #want(guardSet: GuardSet, registration: Registration, nodes: readonly IpAddress[]): Want {

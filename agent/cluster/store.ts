@@ -34,7 +34,7 @@ export class Store<T> {
   put(metadata: Metadata, entry: Entry<T>): boolean {
     const before = this.get(metadata);
     this.#entries.set(nameKey(metadata), entry);
-    return this.#changed(before?.value !== entry.value || before?.uid !== entry.uid);
+    return this.#changed(before?.value !== entry.value);
   }
 
   /** Only the object with this very uid: a late DELETE must not take away what came after it. */
@@ -52,10 +52,7 @@ export class Store<T> {
     const before = this.#entries;
     const same =
       before.size === next.size &&
-      next.entries().every(([key, { uid, value }]) => {
-        const old = before.get(key);
-        return old?.value === value && old.uid === uid;
-      });
+      next.entries().every(([key, { value }]) => before.get(key)?.value === value);
     this.#entries = next;
     return this.#changed(!same);
   }

@@ -65,6 +65,22 @@ export function registerPods(
   return { registered, unresolved };
 }
 
+/**
+ * Pods whose object is gone while their directory is still there: deleted by force, or faster than their last process.
+ * A UID is never used twice, so what was known of them still holds, and they must not become nobody by being deleted.
+ * A mirror pod has another UID each time it is made, and its directory may be its successor's: it does not linger.
+ */
+export function lingeringPods(
+  before: readonly LocalPod[],
+  localPods: readonly LocalPod[],
+  podCgroups: readonly PodCgroup[],
+): ReadonlyMap<string, LocalPod> {
+  const listed = new Set(localPods.map((pod) => pod.uid));
+  const directories = new Set(podCgroups.map(podKey));
+  const remaining = (pod: LocalPod) => !listed.has(pod.uid) && directories.has(pod.uid);
+  return new Map(before.filter(remaining).map((pod) => [pod.uid, pod]));
+}
+
 interface Directory {
   readonly claimants: readonly LocalPod[];
   /** The UID or hash in its name: directories with one key are one pod's. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { podCgroupOf } from "../../../agent/identity/cgroup-path.ts";
 import { listPodCgroups, type PodCgroup } from "../../../agent/identity/cgroup-tree.ts";
-import { registerPods, type TaskNetns } from "../../../agent/identity/local-pods.ts";
+import { lingeringPods, registerPods, type TaskNetns } from "../../../agent/identity/local-pods.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import { treeOf } from "./tree.ts";
 
@@ -158,6 +158,31 @@ describe("which directories are a pod's", () => {
       [long, "its UID is longer than 40 bytes"],
     ]);
     expect(register({ pods: [fits], directories }).registered).toEqual([[fits, [101n], []]]);
+  });
+});
+
+describe("a pod whose object is gone", () => {
+  const linger = (before: LocalPod[], listed: LocalPod[], cgroups: PodCgroup[]) => [
+    ...lingeringPods(before, listed, cgroups).keys(),
+  ];
+  const uid = "0d5c1f6e-0000-4000-8000-000000000001";
+
+  it("is still who it was while its directory is there", () => {
+    expect(linger([pod(uid)], [], [directory(`pod${uid}`)])).toEqual([uid]);
+  });
+
+  it("is forgotten with its directory", () => {
+    expect(linger([pod(uid)], [], [])).toEqual([]);
+  });
+
+  it("is not known twice when its object is there", () => {
+    expect(linger([pod(uid)], [pod(uid)], [directory(`pod${uid}`)])).toEqual([]);
+  });
+
+  it("does not stand in the way of its successor if it is a mirror pod", () => {
+    const hash = "0123456789abcdef0123456789abcdef";
+    const [old, next] = [pod("old", { configHash: hash }), pod("new", { configHash: hash })];
+    expect(linger([old], [next], [directory(`pod${hash}`)])).toEqual([]);
   });
 });
 
