@@ -1,15 +1,17 @@
 /** `npm run lab`, as people use it: up, exec, status, down, and what is left after a crash. */
-import { type SpawnSyncReturns, spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { leftovers } from "../lab/cleanup.ts";
 import { liveOwner } from "../lab/lock.ts";
 import { labNames } from "../lab/names.ts";
+import { until } from "../lab/until.ts";
 import { kubectlObstacle, obstacle } from "./rig.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const FIXTURE = join(import.meta.dirname, "fixtures/lab.yaml");
+const POLICY = join(import.meta.dirname, "fixtures/lab-policy.yaml");
 const NAME = `podgate-lab-cli-${process.pid}`;
 
 function lab(...args: string[]): SpawnSyncReturns<string> {
@@ -58,6 +60,13 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
   test("up starts in the background and names what to try; exec passes the exit status on; down leaves nothing", () => {
     const before = namespaces();
     const { stdout } = up(FIXTURE);
+    // The node's and two pods'; by number, since other programs make namespaces too.
+    const { nodeNetns, podDir } = labNames(NAME);
+    const record = (pod: string) =>
+      JSON.parse(readFileSync(join(podDir, `${pod}.json`), "utf8")) as { netns: string };
+    const paths = [nodeNetns, record("shop/cart").netns, record("payments/ledger").netns];
+    const own = paths.map((path) => String(statSync(path).ino));
+    expect(own.filter((id) => namespaces().includes(id) && !before.includes(id))).toHaveLength(3);
     expect(stdout).toContain(`export KUBECONFIG=/run/${NAME}/kubeconfig`);
     expect(stdout).toContain("3 of 3 pods ready");
     const tries = stdout.split("Try:\n")[1]?.trim().split("\n") ?? [];
@@ -74,7 +83,37 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(traces()).not.toEqual([]);
     expect(lab("down")).toMatchObject({ status: 0, stdout: `${NAME} is gone\n` });
     expect(traces()).toEqual([]);
-    expect(namespaces()).toEqual(before);
+    expect(own.filter((id) => namespaces().includes(id))).toEqual([]);
+  });
+
+  test("what up proposes to try works", () => {
+    const { stdout } = up(FIXTURE);
+    const [dial = ""] = stdout.split("Try:\n")[1]?.trim().split("\n") ?? [];
+    const words = dial.split(" ").slice("npm run lab -- --name NAME".split(" ").length);
+    expect(lab(...words)).toMatchObject({ status: 0, stdout: expect.stringMatching(/^payments\/ledger /) });
+  });
+
+  test("up starts the agent, whose verdicts are its log, and a crash with the agent leaves nothing either", async () => {
+    const outcome = lab("up", FIXTURE, POLICY);
+    expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
+    const program = ["curl", "-sS", "-m", "5", "http://ledger.payments"];
+    await until("the policy to be enforced", () => lab("exec", "shop/cart", "--", ...program).status === 7);
+    expect(lab("exec", "payments/ledger", "--", ...program).status).toBe(0);
+    const agent = lab("status").stdout.match(/podgate-system\/(\S+)/)?.[1];
+    const { url = "" } = liveOwner(labNames(NAME)) ?? {};
+    const log = async () => (await fetch(`${url}/api/v1/namespaces/podgate-system/pods/${agent}/log`)).text();
+    await until("the verdict", async () => /"verdict":"deny".*"name":"cart"/.test(await log()));
+    process.kill(liveOwner(labNames(NAME))?.pid ?? 0, "SIGKILL");
+    expect(lab("down").status).toBe(0);
+    expect(traces()).toEqual([]);
+  });
+
+  test("an up that is interrupted takes back what it began", async () => {
+    const argv = [join(ROOT, "test/lab/main.ts"), "--name", NAME, "up", "--no-agent"];
+    const starting = spawn(process.execPath, argv, { stdio: "ignore" });
+    await until("the lab to begin", () => traces().some((trace) => trace.startsWith("mount")));
+    starting.kill("SIGKILL");
+    await until("the lab to be gone", () => traces().length === 0);
   });
 
   test("errors say what is wrong and what there is", () => {

@@ -2,7 +2,7 @@
 import { AGENT_NAMESPACE } from "../agent.ts";
 import { ApiClient } from "../api-client.ts";
 import { leftovers } from "../cleanup.ts";
-import { keyOf, type Pod, type Service } from "../kube-objects.ts";
+import { type EndpointSlice, keyOf, type Pod, type Service } from "../kube-objects.ts";
 import { liveOwner } from "../lock.ts";
 import { applyObjects, readManifests } from "../manifests.ts";
 import { type LabNames, labNames } from "../names.ts";
@@ -19,7 +19,7 @@ export async function up(paths: readonly string[], options: DaemonOptions): Prom
     if (objects.length > 0) progress(`applying ${objects.length} objects`);
     await applyObjects(client, objects);
     const pods = await readyPods(client);
-    const services = await list<Service>(client, "/api/v1/services");
+    const services = await servedServices(client);
     console.log(summary(names, pods, services));
   } finally {
     client.close();
@@ -61,14 +61,27 @@ async function list<T>(client: ApiClient, path: string): Promise<T[]> {
   return ((await client.json(path)) as { items: T[] }).items;
 }
 
+/** Those that lead somewhere. */
+async function servedServices(client: ApiClient): Promise<Service[]> {
+  const slices = await list<EndpointSlice>(client, "/apis/discovery.k8s.io/v1/endpointslices");
+  const served = new Set(
+    slices
+      .filter(({ endpoints = [] }) => endpoints.length > 0)
+      .map(({ metadata }) => `${metadata.namespace}/${metadata.labels?.["kubernetes.io/service-name"]}`),
+  );
+  const services = await list<Service>(client, "/api/v1/services");
+  return services.filter((service) => served.has(keyOf(service)) && service.spec.ports?.[0] !== undefined);
+}
+
 /** The KUBECONFIG line and three commands to try, with names that exist. */
 function summary(names: LabNames, pods: readonly Pod[], services: readonly Service[]): string {
   const own = pods.filter(({ metadata }) => metadata.namespace !== AGENT_NAMESPACE);
   const agent = pods.find(({ metadata }) => metadata.namespace === AGENT_NAMESPACE);
-  const caller = own.findLast(({ status }) => status?.phase === "Running");
-  const service = services.find(
-    ({ metadata, spec }) => metadata.name !== "kubernetes" && spec.ports?.[0] !== undefined,
-  );
+  const callers = own.filter(({ spec, status }) => status?.phase === "Running" && !spec.hostNetwork);
+  // Somebody else's Service says more than one's own.
+  const service = services.find(({ metadata }) => metadata.name !== "kubernetes");
+  const elsewhere = callers.filter(({ metadata }) => metadata.namespace !== service?.metadata.namespace);
+  const caller = elsewhere.at(-1) ?? callers.at(-1);
   const lab = names.name === "podgate-lab" ? "npm run lab --" : `npm run lab -- --name ${names.name}`;
   const dial = service === undefined ? "true" : `curl -sS -m 5 http://${serviceHost(service)}`;
   const commands = [
