@@ -5,12 +5,12 @@
 import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { must, run } from "../lab/command.ts";
 import type { Pod } from "../lab/kube-objects.ts";
 import { type Lab, startLab } from "../lab/lab.ts";
 import { Dialer, type Dialled } from "./dial.ts";
 import { documented, type Row } from "./rows.ts";
 import { type Column, tableHead, tableLine } from "./table.ts";
+import { User } from "./user.ts";
 
 const EXAMPLES = join(import.meta.dirname, "../lab/examples");
 
@@ -28,11 +28,12 @@ class Demo {
   readonly #lab: Lab;
   readonly #dialer: Dialer;
   readonly #agent: string;
+  readonly #user: User;
   #wrong = 0;
   #rows = 0;
-  readonly #lines: string[] = [];
 
-  constructor(lab: Lab, agent: string) {
+  constructor(lab: Lab, agent: string, user: User) {
+    this.#user = user;
     this.#lab = lab;
     this.#agent = agent;
     this.#dialer = new Dialer(lab, agent);
@@ -61,9 +62,9 @@ class Demo {
     const right = line.verdict === row.verdict && line.reason === row.reason && answered;
     this.#rows += 1;
     if (!right) this.#wrong += 1;
-    this.#lines.push(dialled.text);
     const to = row.family === 6 ? `${row.to} (IPv6)` : row.to;
-    const shown = saw.length > 23 ? `${saw.slice(0, 22)}…` : saw;
+    // An answer is the pod's name and the address it saw.
+    const shown = row.answer === undefined ? saw : (saw.split(" ")[0] ?? "");
     const cells = [
       right ? "ok" : "NOT",
       row.from,
@@ -87,7 +88,7 @@ class Demo {
   async #policyEdit(): Promise<void> {
     print("\nA live policy edit: `payments` becomes `sandbox` in the fail-closed endpoint");
     const text = readFileSync(join(EXAMPLES, "fail-closed.yaml"), "utf8");
-    await this.#apply(text.replace('!= "payments"', '!= "sandbox"'));
+    await this.#user.apply(text.replace('!= "payments"', '!= "sandbox"'));
     await this.#until("sandbox/crawler", "ledger.my-namespace:80", "allow");
     await this.#row({
       from: "sandbox/crawler",
@@ -102,13 +103,13 @@ class Demo {
       verdict: "deny",
       reason: "rule",
     });
-    await this.#apply(text);
+    await this.#user.apply(text);
     await this.#until("sandbox/crawler", "ledger.my-namespace:80", "deny");
   }
 
   async #annotationChange(): Promise<void> {
     print("\nA live annotation change: sandbox/staging becomes production");
-    await this.#annotate("sandbox", "staging", "k8s.ngrok.com/environment", "production");
+    await this.#user.annotatePod("sandbox", "staging", "k8s.ngrok.com/environment", "production");
     await this.#until("sandbox/staging", "vault.my-namespace:80", "allow");
     await this.#row({
       from: "sandbox/staging",
@@ -147,52 +148,11 @@ class Demo {
     );
   }
 
-  async #apply(text: string): Promise<void> {
-    if (kubectl === undefined) return this.#lab.apply(text);
-    await must([...kubectl, "--kubeconfig", this.#lab.kubeconfigPath, "apply", "-f", "-"], { input: text });
-  }
-
-  async #annotate(namespace: string, pod: string, key: string, value: string): Promise<void> {
-    if (kubectl === undefined) {
-      await this.#lab.client.merge(`/api/v1/namespaces/${namespace}/pods/${pod}`, {
-        metadata: { annotations: { [key]: value } },
-      });
-      return;
-    }
-    await must([
-      ...kubectl,
-      "--kubeconfig",
-      this.#lab.kubeconfigPath,
-      "annotate",
-      "-n",
-      namespace,
-      "pod",
-      pod,
-      `${key}=${value}`,
-      "--overwrite",
-    ]);
-  }
-
   async #showLog(): Promise<void> {
-    const command = `kubectl logs -n podgate-system ${this.#agent} --tail=2`;
-    print(
-      `\n$ ${command}${kubectl === undefined ? "   (no kubectl of 1.27 or newer here: read from the log file)" : ""}`,
-    );
-    if (kubectl === undefined) return print(this.#lines.slice(-2).join("\n"));
-    print(
-      (
-        await must([
-          ...kubectl,
-          "--kubeconfig",
-          this.#lab.kubeconfigPath,
-          "logs",
-          "-n",
-          "podgate-system",
-          this.#agent,
-          "--tail=2",
-        ])
-      ).trimEnd(),
-    );
+    const { without } = this.#user;
+    const remark = without === undefined ? "" : `   (${without}: read from the log itself)`;
+    print(`\n$ kubectl logs -n podgate-system ${this.#agent} --tail=2${remark}`);
+    print((await this.#user.logs("podgate-system", this.#agent, 2)).trimEnd());
   }
 }
 
@@ -219,15 +179,6 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-const kubectl = await findKubectl();
-
-async function findKubectl(): Promise<readonly string[] | undefined> {
-  const version = await run(["kubectl", "version", "--client", "-o", "json"]).catch(() => undefined);
-  if (version?.status !== 0) return undefined;
-  const { clientVersion } = JSON.parse(version.stdout) as { clientVersion: { minor: string } };
-  return Number.parseInt(clientVersion.minor, 10) >= 27 ? ["kubectl"] : undefined;
-}
-
 async function main(): Promise<boolean> {
   const started = Date.now();
   const progress = (line: string) =>
@@ -249,7 +200,7 @@ async function main(): Promise<boolean> {
     const agent = await lab.startAgent();
     await lab.runUnannounced(pod({ namespace: "payments", name: "unannounced", uid: randomUUID() }));
     progress("ready: dialling");
-    return await new Demo(lab, agent).run();
+    return await new Demo(lab, agent, await User.of(lab)).run();
   } finally {
     await lab.stop();
   }

@@ -19,8 +19,6 @@ export interface Dialled {
   /** From connect() to its result. */
   readonly microseconds: number;
   readonly line: VerdictLine;
-  /** The line as the agent wrote it. */
-  readonly text: string;
 }
 
 export interface Caller {
@@ -49,7 +47,6 @@ export class Dialer {
       saw: refusal(stderr) ?? body.reverse().join(" ").trim(),
       microseconds: connectTime(timing),
       line: JSON.parse(text) as VerdictLine,
-      text,
     };
   }
 
