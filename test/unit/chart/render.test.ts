@@ -24,7 +24,7 @@ const allowedRules = [
   "report ngrok.k8s.ngrok.com/cloudendpoints/status",
   "report podgate.dev/connectionpolicies/status",
 ];
-const verbSets: Record<string, string> = { "get,list,watch": "watch", "get,update,patch": "report" };
+const verbSets: Record<string, string> = { "get,list,watch": "watch", update: "report" };
 
 function rulesOf(role: Manifest): string[] {
   return role.rules.flatMap((rule: Manifest) => {
