@@ -4,9 +4,10 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { leftovers } from "../lab/cleanup.ts";
-import { must } from "../lab/command.ts";
+import { must, run } from "../lab/command.ts";
 import type { Pod } from "../lab/kube-objects.ts";
 import { type Lab, startLab } from "../lab/lab.ts";
+import { labNames } from "../lab/names.ts";
 import { kubectlObstacle, obstacle } from "./rig.ts";
 
 const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/lab.yaml"), "utf8");
@@ -429,6 +430,29 @@ describe.skipIf(obstacle() !== undefined)("a lab with the cgroupfs driver", () =
       await lab.stop();
     }
     expect(leftovers(lab.names)).toEqual([]);
+  });
+
+  test("removes labs of other names whose process has died, and none that runs", async () => {
+    const [dead, alive] = [labNames(`dead-${process.pid}`), await startLab({ name: `alive-${process.pid}` })];
+    const program = `const { startLab } = await import(${JSON.stringify(join(import.meta.dirname, "../lab/lab.ts"))});
+      const lab = await startLab({ name: ${JSON.stringify(dead.name)} });
+      await lab.apply(${JSON.stringify(podYaml("cart", {}))});
+      await lab.settled();
+      process.kill(process.pid, "SIGKILL");`;
+    try {
+      await run([process.execPath, "--input-type=module", "-e", program]);
+      expect(leftovers(dead)).not.toEqual([]);
+      await (await startLab({ name: `next-${process.pid}` })).stop();
+      expect(leftovers(dead)).toEqual([]);
+      await alive.apply(podYaml("cart", {}));
+      await alive.settled();
+      expect((await alive.pod("shop", "cart").exec("true")).status).toBe(0);
+      await expect(startLab({ name: alive.names.name })).rejects.toThrow(
+        `process ${process.pid} runs it already`,
+      );
+    } finally {
+      await alive.stop();
+    }
   });
 
   test("touches no nftables table, route, link or setting of the machine", async () => {

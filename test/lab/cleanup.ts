@@ -1,8 +1,9 @@
 /** Removes everything a lab made, found by its names alone: it works after a crash too. */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { destroyCgroup } from "./cgroup.ts";
 import { run } from "./command.ts";
-import type { LabNames } from "./names.ts";
+import { liveOwner } from "./lock.ts";
+import { isLabName, type LabNames, labNames } from "./names.ts";
 
 /** Of a lab that no process runs any more. Fine if there is nothing. */
 export async function removeLeftovers(names: LabNames): Promise<void> {
@@ -16,6 +17,15 @@ export async function removeLeftovers(names: LabNames): Promise<void> {
   if (mountsUnder(names.runDir).length > 0)
     throw new Error(`remove ${names.runDir}: something is mounted there`);
   rmSync(names.runDir, { recursive: true, force: true });
+}
+
+/** Of every lab whose process has died: tests name theirs anew each time, so no later one would. */
+export async function removeDeadLabs(): Promise<void> {
+  for (const name of readdirSync("/run").filter(isLabName)) {
+    const names = labNames(name);
+    // One that nobody has claimed yet is just being made.
+    if (existsSync(names.ownerFile) && liveOwner(names) === undefined) await removeLeftovers(names);
+  }
 }
 
 /** What is left of the lab on this machine; empty if nothing is. */

@@ -15,10 +15,12 @@ export class Coalesced {
 
   trigger(): void {
     this.#wanted = true;
-    if (this.#stopped) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    if (this.#running === undefined && !this.#stopped) this.#start();
+  }
+
+  /** Nothing is left to do. */
+  get isIdle(): boolean {
+    return this.#running === undefined;
   }
 
   /** No run begins after this; resolves when the last has ended. */
@@ -27,9 +29,12 @@ export class Coalesced {
     await this.#running;
   }
 
-  /** Resolves when nothing is left to do. */
-  async idle(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
+  #start(): void {
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      // Asked for after the last look and before this.
+      if (this.#wanted && !this.#stopped) this.#start();
+    });
   }
 
   async #run(): Promise<void> {

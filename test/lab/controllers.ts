@@ -10,6 +10,7 @@ import { Mirror } from "./mirror.ts";
 import type { SandboxHost } from "./sandbox.ts";
 import { schedule } from "./scheduler.ts";
 import { ServiceProxy } from "./services.ts";
+import { until } from "./until.ts";
 
 export interface ControllersSetting extends SandboxHost {
   readonly client: ApiClient;
@@ -24,6 +25,7 @@ export class Controllers {
   readonly #slices: Mirror<EndpointSlice>;
   readonly #proxy: ServiceProxy;
   readonly #jobs: readonly Coalesced[];
+  #lastFailure = "nothing failed";
 
   constructor(setting: ControllersSetting) {
     const { client, names } = setting;
@@ -54,12 +56,17 @@ export class Controllers {
   async start(): Promise<void> {
     await this.kubelet.register();
     await Promise.all([this.#pods.start(), this.#services.start(), this.#slices.start()]);
-    await this.idle();
+    await until(
+      "the controllers to begin",
+      () => this.isIdle,
+      {},
+      () => `: ${this.#lastFailure}`,
+    );
   }
 
-  /** Resolves when every job has done what its mirrors show. */
-  async idle(): Promise<void> {
-    for (const job of this.#jobs) await job.idle();
+  /** Every job has done what its mirrors show. */
+  get isIdle(): boolean {
+    return this.#jobs.every((job) => job.isIdle);
   }
 
   /** Whether the mirrors show exactly these objects. */
@@ -99,7 +106,10 @@ export class Controllers {
   }
 
   #job(what: string, job: () => Promise<void>): Coalesced {
-    return new Coalesced(job, (error) => this.#setting.failed(what, error));
+    return new Coalesced(job, (error) => {
+      this.#lastFailure = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+      this.#setting.failed(what, error);
+    });
   }
 }
 

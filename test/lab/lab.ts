@@ -6,7 +6,7 @@ import { AddressPool, SERVICE_CIDRS } from "./addresses.ts";
 import { type AgentOptions, agentObjects, READY_LINE } from "./agent.ts";
 import { ApiClient, isStatus } from "./api-client.ts";
 import { type ApiServer, startApiServer } from "./apiserver/server.ts";
-import { removeLeftovers } from "./cleanup.ts";
+import { removeDeadLabs, removeLeftovers } from "./cleanup.ts";
 import { Controllers } from "./controllers.ts";
 import type { KubeObject, Pod } from "./kube-objects.ts";
 import type { Kubelet } from "./kubelet.ts";
@@ -44,6 +44,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const owner = liveOwner(names);
   if (owner !== undefined) throw new Error(`start lab ${names.name}: process ${owner.pid} runs it already`);
   await removeLeftovers(names);
+  await removeDeadLabs();
   mkdirSync(names.runDir, { mode: 0o711 });
   const lab = new Lab(names, options);
   try {

@@ -1,5 +1,5 @@
 /** Who runs a lab: one process at a time. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { LabNames } from "./names.ts";
 
 export interface Owner {
@@ -24,7 +24,9 @@ export function isAlive({ pid, startTime: started }: Owner): boolean {
 
 export function claim(names: LabNames, facts: Omit<Owner, "pid" | "startTime">): void {
   const owner: Owner = { pid: process.pid, startTime: startTime(process.pid) ?? "", ...facts };
-  writeFileSync(names.ownerFile, JSON.stringify(owner));
+  // Never half written: who cannot read it takes the lab for dead.
+  writeFileSync(`${names.ownerFile}.new`, JSON.stringify(owner));
+  renameSync(`${names.ownerFile}.new`, names.ownerFile);
 }
 
 function readOwner(names: LabNames): Owner | undefined {

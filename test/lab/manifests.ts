@@ -58,7 +58,7 @@ async function applyObject(client: ApiClient, object: KubeObject): Promise<void>
   } catch (error) {
     const reason =
       error instanceof ApiError && error.reason === "NoKind"
-        ? `the lab has no kind ${kind} in ${apiVersion}`
+        ? `the lab has no kind ${kind} in ${apiVersion}; what it runs are Pods`
         : error;
     throw new Error(`apply ${what}: ${reason instanceof Error ? reason.message : reason}`, { cause: error });
   }

@@ -38,7 +38,7 @@ export interface LabNames {
 export function labNames(name: string = DEFAULT_LAB, cgroup2: string = cgroup2Mount()): LabNames {
   const full = name === DEFAULT_LAB || name.startsWith(`${DEFAULT_LAB}-`) ? name : `${DEFAULT_LAB}-${name}`;
   // The name becomes a directory that `down` removes: nothing but a lab's own can be meant.
-  if (!/^podgate-lab(-[a-z0-9]+)*$/.test(full) || full.length > 48) {
+  if (!isLabName(full)) {
     throw new Error(
       `name a lab ${JSON.stringify(name)}: use lower-case letters, digits and single dashes, 36 at most`,
     );
@@ -60,6 +60,10 @@ export function labNames(name: string = DEFAULT_LAB, cgroup2: string = cgroup2Mo
     cgroup: join(cgroup2, full),
     table: full,
   };
+}
+
+export function isLabName(name: string): boolean {
+  return /^podgate-lab(-[a-z0-9]+)*$/.test(name) && name.length <= 48;
 }
 
 /** Where cgroup v2 is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified beside v1. */

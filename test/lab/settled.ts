@@ -4,17 +4,14 @@ import type { Controllers } from "./controllers.ts";
 import type { KubeObject, Pod } from "./kube-objects.ts";
 import { READY } from "./readiness.ts";
 
-export async function isSettled(store: Store, controllers: Controllers): Promise<boolean> {
-  const seen = () =>
-    controllers.hasSeen(
-      store.list("pods") as KubeObject[],
-      store.list("services") as KubeObject[],
-      store.list("endpointslices.discovery.k8s.io") as KubeObject[],
-    );
-  if (!store.list("pods").every((pod) => isStable(pod as unknown as Pod)) || !seen()) return false;
-  await controllers.idle();
-  // Whatever the jobs have just written must have come back to them too.
-  return seen();
+/** Whatever a job writes changes the store first, so that it has not been seen until it comes back. */
+export function isSettled(store: Store, controllers: Controllers): boolean {
+  const seen = controllers.hasSeen(
+    store.list("pods"),
+    store.list("services"),
+    store.list("endpointslices.discovery.k8s.io"),
+  );
+  return seen && controllers.isIdle && store.list("pods").every((pod) => isStable(pod as unknown as Pod));
 }
 
 /** Ready, ended, or kept from being ready on purpose. */
