@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { existsSync, rmSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { findAccess } from "./cluster/access.ts";
 import { Api } from "./cluster/api.ts";
 import { Cluster } from "./cluster/cluster.ts";
@@ -10,11 +10,10 @@ import type { PolicyRef } from "./cluster/resources.ts";
 import { StatusWriter } from "./cluster/status.ts";
 import { decodeEvent } from "./dataplane/abi.ts";
 import { bootTimeOffset } from "./dataplane/boot-time.ts";
-import { watchCgroups } from "./dataplane/cgroup-watch.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
-import { Kernel, lockPins, makePinDirectories, mountDepth, mountRoot } from "./dataplane/kernel.ts";
-import { loadNative, type Native, splitRecords } from "./dataplane/native.ts";
-import { NetnsScan } from "./dataplane/netns-scan.ts";
+import type { Kernel } from "./dataplane/kernel.ts";
+import { splitRecords } from "./dataplane/native.ts";
+import { Node } from "./dataplane/node.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
@@ -70,96 +69,82 @@ export class Agent {
   }
 
   async #start(): Promise<void> {
-    const native = loadNative();
-    const { pinPath, stateDir } = this.#options;
-    native.setMemlockUnlimited();
-    makePinDirectories(native, pinPath);
-    this.#own(lockPins(native, pinPath));
-    const nodeNetnsCookie =
-      this.#attempt("read the node's network namespace cookie", () => native.netnsCookie()) ?? 0n;
-    const scan = this.#attempt(
-      "scan the pods' network namespaces",
-      () => new NetnsScan(native, this.#options.cgroupRoot),
-    );
-    if (scan) this.#own(scan);
-    const kernel = this.#own(this.#loadKernel(native, scan, nodeNetnsCookie));
-    const dataplane = new Dataplane(kernel.maps, this.#clock);
-
-    const api = new Api(await findAccess(this.#clock, this.#options.kubeconfig), this.#clock);
+    const node = new Node({
+      ...this.#options,
+      onMissing: (operation, error) =>
+        this.#log.log("warn", "this kernel lacks a feature: the agent does without", { operation, error }),
+    });
+    this.#closers.push(() => node.close());
     const repeater = new Repeater(this.#clock, RECONCILE_EVERY_MS, (error) =>
       this.#log.log("error", "reconcile failed: what is enforced stays, and it is tried again", {
         error: error.message,
       }),
     );
-    const cluster = new Cluster({
-      api,
-      clock: this.#clock,
-      log: this.#log.log,
-      nodeName: this.#options.nodeName,
-      onChange: () => repeater.again(),
-    });
-    const status = new StatusWriter({
-      api,
-      clock: this.#clock,
-      log: this.#log.log,
-      current: (object) => cluster.conditions(object),
-    });
-    const lastValid = new LastValidStore(lastValidDirectory(stateDir), fs, (error) =>
-      this.#log.log("error", "the last valid policies cannot be kept", { error: error.message }),
-    );
-    const reconciler = new Reconciler(
-      {
-        snapshot: () => cluster.snapshot(),
-        podCgroups: () => listPodCgroups(this.#options.cgroupRoot, readDirectory),
-        taskNetns: () => scan?.read() ?? [],
-        cgroupId: (path) => native.cgroupId(path),
-        ownAddresses,
-      },
-      {
-        trustedNamespaces: new Set(this.#options.trustedNamespaces),
-        annotationPrefixes: DEFAULT_PREFIXES,
-        hostNetworkIdentity: this.#options.hostNetworkIdentity,
-        nodeNetnsCookie,
-      },
-      dataplane,
-      lastValid,
-    );
+    const { cluster, status } = await this.#watchCluster(() => repeater.again());
+    const dataplane = new Dataplane(node.kernel.maps, this.#clock);
+    const reconciler = this.#reconciler(cluster, node, dataplane);
     const narrator = new Narrator(dataplane, DEFAULT_PREFIXES);
 
-    this.#closers.push(() => cluster.stop());
-    cluster.start();
-    status.start();
-    this.#closers.push(() => status.stop());
     const ready = Promise.withResolvers<void>();
-    let started = false;
+    let attached = false;
     repeater.start(async () => {
       if (!cluster.synced) return undefined;
       const reconciled = await reconciler.run();
       narrator.learn(reconciled);
       this.#report(reconciled, status);
-      if (!started) {
+      if (!attached) {
         // All or nothing: the maps are full before the first program looks at them.
-        kernel.attach();
-        this.#readEvents(kernel, narrator);
-        started = true;
+        node.kernel.attach();
+        this.#readEvents(node.kernel, narrator);
+        attached = true;
         ready.resolve();
       }
       return dataplane.sweep();
     });
     this.#closers.push(() => repeater.stop());
-    this.#watchCgroups(native, scan, () => repeater.again());
+    node.watchCgroups(() => repeater.again());
     await ready.promise;
-    this.#log.log("info", "ready", {
-      node: this.#options.nodeName,
-      cgroup_root: this.#options.cgroupRoot,
-    });
+    const { nodeName, cgroupRoot } = this.#options;
+    this.#log.log("info", "ready", { node: nodeName, cgroup_root: cgroupRoot });
   }
 
-  #loadKernel(native: Native, scan: NetnsScan | undefined, nodeNetnsCookie: bigint): Kernel {
-    const { cgroupRoot, pinPath, eventsPerSecond } = this.#options;
-    const [task] = scan?.read() ?? [];
-    const cgroupLevel = task?.rootLevel ?? mountDepth(native, cgroupRoot);
-    return new Kernel(native, { pinPath, cgroupRoot, cgroupLevel, nodeNetnsCookie, eventsPerSecond });
+  async #watchCluster(onChange: () => void): Promise<{ cluster: Cluster; status: StatusWriter }> {
+    const { kubeconfig, nodeName } = this.#options;
+    const [clock, log] = [this.#clock, this.#log.log];
+    const api = new Api(await findAccess(clock, kubeconfig), clock);
+    const cluster = new Cluster({ api, clock, log, nodeName, onChange });
+    const status = new StatusWriter({ api, clock, log, current: (object) => cluster.conditions(object) });
+    this.#closers.push(
+      () => cluster.stop(),
+      () => status.stop(),
+    );
+    cluster.start();
+    status.start();
+    return { cluster, status };
+  }
+
+  #reconciler(cluster: Cluster, node: Node, dataplane: Dataplane): Reconciler {
+    const { cgroupRoot, hostNetworkIdentity, stateDir, trustedNamespaces } = this.#options;
+    const lastValid = new LastValidStore(lastValidDirectory(stateDir), fs, (error) =>
+      this.#log.log("error", "the last valid policies cannot be kept", { error: error.message }),
+    );
+    return new Reconciler(
+      {
+        snapshot: () => cluster.snapshot(),
+        podCgroups: () => listPodCgroups(cgroupRoot, readDirectory),
+        taskNetns: () => node.taskNetns(),
+        cgroupId: (path) => node.cgroupId(path),
+        ownAddresses,
+      },
+      {
+        trustedNamespaces: new Set(trustedNamespaces),
+        annotationPrefixes: DEFAULT_PREFIXES,
+        hostNetworkIdentity,
+        nodeNetnsCookie: node.netnsCookie,
+      },
+      dataplane,
+      lastValid,
+    );
   }
 
   #readEvents(kernel: Kernel, narrator: Narrator): void {
@@ -175,32 +160,11 @@ export class Agent {
     );
   }
 
-  #watchCgroups(native: Native, scan: NetnsScan | undefined, onChange: () => void): void {
-    const root = mountRoot(native, this.#options.cgroupRoot);
-    const path = `/${relative(root, this.#options.cgroupRoot)}`;
-    const [task] = scan?.read() ?? [];
-    if (task !== undefined && task.rootLevel !== mountDepth(native, this.#options.cgroupRoot)) {
-      this.#log.log(
-        "warn",
-        "new pods are found by scanning only: a cgroup namespace hides the hierarchy's root",
-        {},
-      );
-      return;
-    }
-    const watch = this.#attempt("watch for new pod cgroups", () => watchCgroups(native, path, onChange));
-    if (watch) this.#own(watch);
-  }
-
   #report({ conditions, applied, registration }: Reconciled, status: StatusWriter): void {
     for (const { object, uid, generation, accepted, reason, message } of conditions) {
+      const state = accepted ? "True" : "False";
       status.want({ ...object, uid } as PolicyRef, [
-        {
-          type: "Accepted",
-          status: accepted ? "True" : "False",
-          reason,
-          message,
-          observedGeneration: generation,
-        },
+        { type: "Accepted", status: state, reason, message, observedGeneration: generation },
       ]);
     }
     for (const pressure of applied.pressure) {
@@ -208,36 +172,16 @@ export class Agent {
         ...pressure,
       });
     }
-    if (applied.changes > 0) {
-      this.#log.log("debug", "reconciled", {
-        changes: applied.changes,
-        pods: registration.registered.length,
-        unresolved: registration.unresolved.map(
-          ({ pod, reason }) => `${pod.namespace}/${pod.name}: ${reason}`,
-        ),
-      });
-    }
-  }
-
-  /** A feature that has a fall-back: its absence is a line, not the end. */
-  #attempt<T>(operation: string, attempt: () => T): T | undefined {
-    try {
-      return attempt();
-    } catch (error) {
-      this.#log.log("warn", "this kernel lacks a feature: the agent does without", {
-        operation,
-        error: (error as Error).message,
-      });
-      return undefined;
-    }
-  }
-
-  #own<T extends { close(): void }>(handle: T): T {
-    this.#closers.push(() => handle.close());
-    return handle;
+    if (applied.changes === 0) return;
+    this.#log.log("debug", "reconciled", {
+      changes: applied.changes,
+      pods: registration.registered.length,
+      unresolved: registration.unresolved.map(({ pod, reason }) => `${pod.namespace}/${pod.name}: ${reason}`),
+    });
   }
 }
 
+/** Of every interface, loopback too: in the node's namespace that leads to hostNetwork pods. */
 function ownAddresses(): IpAddress[] {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   return addresses.flatMap(({ address }) => parseAddress(address) ?? []);
