@@ -1,0 +1,192 @@
+/** What enforcement costs connect(): conditions in alternating rounds, and the program's own time by the kernel's count. */
+import { loadNative } from "../../agent/dataplane/native.ts";
+import { type Counts, dialMany } from "../e2e/support/barrage.ts";
+import type { PodHandle } from "../lab/pod-handle.ts";
+import { Enforcement, realPod } from "./enforcement.ts";
+import { median } from "./median.ts";
+import { guardOf, manyGuards, manyPods, rules } from "./population.ts";
+import { CALLER, ports, type Setting } from "./setting.ts";
+
+export const GUARDS = 1000;
+export const ADDRESSES = 10;
+export const PODS = 250;
+
+interface Condition {
+  readonly name: string;
+  /** Which programs are in force: none, those with empty maps, those with full ones. */
+  readonly programs: "none" | "idle" | "full";
+  readonly port: number;
+  /** What connect() must say. */
+  readonly result: "ok" | "EPERM" | "ECONNREFUSED";
+  /** The name of the condition it is compared with. */
+  readonly base: string;
+}
+
+const NONE = "no agent";
+const CLOSED = "closed port, no agent";
+const conditions: readonly Condition[] = [
+  { name: NONE, programs: "none", port: ports.open, result: "ok", base: NONE },
+  { name: "nothing guarded", programs: "idle", port: ports.open, result: "ok", base: NONE },
+  { name: "another address guarded", programs: "full", port: ports.open, result: "ok", base: NONE },
+  { name: "allowed by namespace", programs: "full", port: ports.byNamespace, result: "ok", base: NONE },
+  { name: "allowed by pod", programs: "full", port: ports.byPod, result: "ok", base: NONE },
+  { name: CLOSED, programs: "none", port: ports.closed, result: "ECONNREFUSED", base: CLOSED },
+  { name: "denied", programs: "full", port: ports.denied, result: "EPERM", base: CLOSED },
+];
+
+/** Medians over the rounds; ratios are of medians, to the condition `base`. */
+export interface ConnectRow {
+  readonly name: string;
+  readonly base: string;
+  readonly connectsPerSecond: number;
+  readonly ratio: number;
+  readonly p50: number;
+  readonly p99: number;
+  /** Of p50 to the base's. */
+  readonly p50Ratio: number;
+  /** Of one run of connect4, the counting included; NaN without a program. */
+  readonly programNs: number;
+}
+
+export interface Length {
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+export async function measureConnects(
+  setting: Setting,
+  { rounds, seconds }: Length,
+  progress: (line: string) => void,
+): Promise<ConnectRow[]> {
+  const idle = new Enforcement(setting.lab, "idle");
+  const full = new Enforcement(setting.lab, "full");
+  try {
+    const want = population(setting);
+    const { refused } = await full.dataplane.apply(want);
+    if (refused.length > 0) throw new Error(`fill the maps: ${refused.length} guards were refused`);
+    await idle.dataplane.apply({ ...want, guards: [] });
+    const meter = new Meter(setting, { idle, full });
+    const samples = new Map(conditions.map(({ name }) => [name, [] as Sample[]]));
+    for (let round = 0; round < rounds; round++) {
+      // Forth and back: whatever drifts hits all conditions alike.
+      for (const condition of round % 2 === 0 ? conditions : conditions.toReversed()) {
+        samples.get(condition.name)?.push(await meter.measure(condition, seconds));
+      }
+      progress(`round ${round + 1} of ${rounds}`);
+    }
+    const programNs = new Map<string, number>();
+    for (const condition of conditions)
+      programNs.set(condition.name, await meter.programTime(condition, rounds));
+    return conditions.map((condition) => rowOf(condition, samples, programNs));
+  } finally {
+    idle.close();
+    full.close();
+  }
+}
+
+function population({ lab, caller, server }: Setting) {
+  const at = (port: number) => [{ address: server.ipv4, port }];
+  const expressionOf = (index: number) => (index % 2 === 0 ? rules.byNamespace : rules.byPod);
+  return {
+    nodeAddresses: ["192.0.2.10", "2001:db8::10"],
+    guards: [
+      guardOf("by-namespace", rules.byNamespace, at(ports.byNamespace)),
+      guardOf("by-pod", rules.byPod, at(ports.byPod)),
+      guardOf("denied", rules.denied, at(ports.denied)),
+      ...manyGuards(GUARDS, ADDRESSES, expressionOf),
+    ],
+    pods: [realPod(lab, caller, CALLER.annotations), realPod(lab, server, {}), ...manyPods(PODS - 2)],
+  };
+}
+
+interface Sample {
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+class Meter {
+  readonly #caller: Pick<PodHandle, "spawn">;
+  readonly #address: string;
+  readonly #programs: { readonly idle: Enforcement; readonly full: Enforcement };
+
+  constructor(
+    { caller, server }: Setting,
+    programs: { readonly idle: Enforcement; readonly full: Enforcement },
+  ) {
+    // The server has the other processor.
+    this.#caller = {
+      spawn: (command) =>
+        caller.spawn(["taskset", "-c", "0", ...(typeof command === "string" ? [] : command)]),
+    };
+    this.#address = server.ipv4;
+    this.#programs = programs;
+  }
+
+  async measure(condition: Condition, seconds: number): Promise<Sample> {
+    this.#switch(condition);
+    const counts = await this.#dial(condition, seconds);
+    return { perSecond: (counts.ok + total(counts)) / counts.seconds, p50: counts.p50, p99: counts.p99 };
+  }
+
+  /** Statistics slow every program down a little, so they are on for this only. */
+  async programTime(condition: Condition, rounds: number): Promise<number> {
+    if (condition.programs === "none") return Number.NaN;
+    const programs = this.#programs[condition.programs];
+    this.#switch(condition);
+    const times: number[] = [];
+    const statistics = loadNative().enableStats();
+    try {
+      for (let round = 0; round < rounds; round++) {
+        const before = programs.runs();
+        await this.#dial(condition, 0.2);
+        const after = programs.runs();
+        times.push(Number(after.ns - before.ns) / Number(after.count - before.count));
+      }
+    } finally {
+      statistics.close();
+    }
+    return median(times);
+  }
+
+  #switch({ programs }: Condition): void {
+    const wanted = programs === "none" ? undefined : this.#programs[programs];
+    for (const other of Object.values(this.#programs)) if (other !== wanted) other.detach();
+    wanted?.attach();
+  }
+
+  async #dial({ name, port, result }: Condition, seconds: number): Promise<Counts & { seconds: number }> {
+    const report = await dialMany(this.#caller, [{ address: this.#address, port }], { seconds });
+    const [counts] = report.targets;
+    const expected = result === "ok" ? counts?.ok : counts?.errors[result];
+    if (counts === undefined || expected === undefined || expected < (counts.ok + total(counts)) * 0.999) {
+      throw new Error(`measure "${name}": connect() must say ${result}, it said ${JSON.stringify(counts)}`);
+    }
+    return { ...counts, seconds: report.seconds };
+  }
+}
+
+function total({ errors }: Counts): number {
+  return Object.values(errors).reduce((sum, count) => sum + count, 0);
+}
+
+function rowOf(
+  { name, base }: Condition,
+  samples: ReadonlyMap<string, readonly Sample[]>,
+  programNs: ReadonlyMap<string, number>,
+): ConnectRow {
+  const middle = (condition: string, read: (sample: Sample) => number) =>
+    median((samples.get(condition) ?? []).map(read));
+  const perSecond = (condition: string) => middle(condition, (sample) => sample.perSecond);
+  const p50 = (condition: string) => middle(condition, (sample) => sample.p50);
+  return {
+    name,
+    base,
+    connectsPerSecond: perSecond(name),
+    ratio: perSecond(name) / perSecond(base),
+    p50: p50(name),
+    p99: middle(name, (sample) => sample.p99),
+    p50Ratio: p50(name) / p50(base),
+    programNs: programNs.get(name) ?? Number.NaN,
+  };
+}
