@@ -1,9 +1,23 @@
 /** Reads YAML files that hold policies or Kubernetes objects, and says where in the file a fault is. */
-import { type Document, isCollection, isMap, isNode, LineCounter, parseAllDocuments, visit } from "yaml";
+import {
+  type Document,
+  isCollection,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseAllDocuments,
+  visit,
+} from "yaml";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import { pathKeys } from "./json-path.ts";
+import { type Span, writtenSpan } from "./yaml-scalar.ts";
 
-/** Line and column count from 1. */
+export type { Span };
+
+/** Line and column count from 1; a column is a UTF-16 unit. */
 export interface Position {
   readonly file: string;
   readonly line: number;
@@ -12,6 +26,8 @@ export interface Position {
 
 export interface PlacedDiagnostic extends Diagnostic {
   readonly position: Position;
+  /** The offending text: offsets into the file. */
+  readonly span: Span;
 }
 
 export interface PolicyDocument {
@@ -21,12 +37,16 @@ export interface PolicyDocument {
   readonly diagnostics: readonly PlacedDiagnostic[];
   /** Where the value at a JSON path begins, or what is nearest above it. */
   locate(path: string): Position;
+  /** The text at a JSON path, of a text value only `range` of it: the item of a list; a member with its key. */
+  span(path: string, range?: Diagnostic["range"]): Span;
+  positionOf(offset: number): Position;
 }
 
 /** Every document of `text`. Never throws: what cannot be read is in the diagnostics. */
 export function readPolicyFile(text: string, file: string): readonly PolicyDocument[] {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });
+  const options = { lineCounter: lines, prettyErrors: false, logLevel: "silent", merge: true } as const;
+  const documents = parseAllDocuments(text, options);
   if (!Array.isArray(documents)) return [];
   const positionOf = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
@@ -43,7 +63,8 @@ export function formatPlaced(diagnostic: PlacedDiagnostic): string {
 
 /** Puts a diagnostic of a parser of `document.value` where it belongs in the file. */
 export function place(document: PolicyDocument, diagnostic: Diagnostic): PlacedDiagnostic {
-  return { ...diagnostic, position: document.locate(diagnostic.path) };
+  const span = document.span(diagnostic.path, diagnostic.range);
+  return { ...diagnostic, position: document.positionOf(span.start), span };
 }
 
 type PositionOf = (offset: number) => Position;
@@ -55,6 +76,7 @@ function readDocument(document: Document.Parsed, text: string, positionOf: Posit
     path: "",
     message: `read as YAML: ${error.message}`,
     position: positionOf(error.pos[0]),
+    span: { start: error.pos[0], end: Math.max(error.pos[1], error.pos[0] + 1) },
   }));
   diagnostics.push(...droppedTags(document, text, positionOf));
   let value: unknown = null;
@@ -68,9 +90,11 @@ function readDocument(document: Document.Parsed, text: string, positionOf: Posit
       path: "",
       message,
       position: positionOf(0),
+      span: { start: 0, end: 0 },
     });
   }
-  return { value, diagnostics, locate: (path) => positionOf(offsetOf(document, path)) };
+  const span = (path: string, range?: Diagnostic["range"]) => spanOf(document, text, path, range);
+  return { value, diagnostics, span, positionOf, locate: (path) => positionOf(span(path).start) };
 }
 
 /**
@@ -79,38 +103,68 @@ function readDocument(document: Document.Parsed, text: string, positionOf: Posit
  */
 function droppedTags(document: Document.Parsed, text: string, positionOf: PositionOf): PlacedDiagnostic[] {
   const found: PlacedDiagnostic[] = [];
+  if (!text.includes("!")) return found;
   visit(document, {
     Node(_key, node) {
       const tag = "tag" in node ? node.tag : undefined;
       if (tag === undefined || !tag.startsWith("!")) return;
-      const start = node.range?.[0] ?? 0;
-      const written = text.lastIndexOf(tag, start);
+      const [valueStart, valueEnd] = node.range ?? [0, 0];
+      const written = text.lastIndexOf(tag, valueStart);
+      const start = written < 0 ? valueStart : written;
       found.push({
         severity: "error",
         code: "PODGATE_YAML_TAG",
         path: "",
         message: `YAML reads \`${tag}\` as a tag and drops it: quote the expression (- "!(...)")`,
-        position: positionOf(written < 0 ? start : written),
+        position: positionOf(start),
+        span: { start, end: Math.max(valueEnd, start + tag.length) },
       });
     },
   });
   return found;
 }
 
-/** Of a list's item where it begins, of an object's member where its key begins; else of the nearest above that exists. */
-function offsetOf(document: Document.Parsed, path: string): number {
+function spanOf(document: Document.Parsed, text: string, path: string, range: Diagnostic["range"]): Span {
+  const { anchor, node, exact } = find(document, path);
+  if (range !== undefined && exact && isScalar(node)) {
+    const inside = writtenSpan(node, text, range);
+    if (inside !== undefined) return inside;
+  }
+  const start = anchor?.range?.[0] ?? document.range[0];
+  const end = exact && isScalar(node) && node.range ? node.range[1] : nameEnd(anchor, start);
+  return { start, end: Math.max(end, start) };
+}
+
+/** Of an object or list, its beginning is shown: the first key, or the key it stands under. */
+function nameEnd(anchor: Node | undefined, start: number): number {
+  if (isScalar(anchor)) return anchor.range?.[1] ?? start;
+  if (!isCollection(anchor)) return start;
+  const [first] = anchor.items;
+  const head: unknown = isMap(anchor) ? (first as Pair | undefined)?.key : first;
+  return isScalar(head) ? (head.range?.[1] ?? start) : start + 1;
+}
+
+interface Found {
+  /** What is written first: the key of an object's member, the item of a list. */
+  readonly anchor: Node | undefined;
+  readonly node: unknown;
+  /** False: `node` is only the nearest above that exists. */
+  readonly exact: boolean;
+}
+
+function find(document: Document.Parsed, path: string): Found {
   let node: unknown = document.contents;
-  let offset = document.contents?.range?.[0] ?? document.range[0];
+  let anchor: Node | undefined = document.contents ?? undefined;
   for (const key of pathKeys(path)) {
-    if (!isCollection(node)) break;
+    if (!isCollection(node)) return { anchor, node, exact: false };
     const pair = isMap(node)
       ? node.items.find((item) => isNode(item.key) && item.key.toJSON() === key)
       : undefined;
     const value: unknown = node.get(key, true);
-    const anchor: unknown = pair?.key ?? value;
-    if (!isNode(anchor) || !anchor.range) break;
-    offset = anchor.range[0];
+    const next: unknown = pair?.key ?? value;
+    if (!isNode(next) || !next.range) return { anchor, node, exact: false };
+    anchor = next;
     node = value;
   }
-  return offset;
+  return { anchor, node, exact: true };
 }

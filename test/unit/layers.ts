@@ -10,6 +10,8 @@ interface Layer {
 }
 
 const decision = ["model", "cluster", "identity", "policy", "guard", "dataplane", "proxy"];
+/** What looks at manifests instead of a cluster. */
+const offline = ["files", "lint"];
 
 /** In the order data flows. A folder, or a file directly in agent/, that is not here may not exist. */
 export const layers: Readonly<Record<string, Layer>> = {
@@ -18,6 +20,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   identity: { imports: ["model", "cluster"] },
   policy: { imports: ["model"], packages: ["@marcbachmann/cel-js", "re2js", "yaml"], pure: true },
   guard: { imports: ["model", "cluster", "policy"], pure: true },
+  files: { imports: ["model", "cluster", "policy"] },
+  lint: { imports: ["model", "cluster", "policy", "guard", "files"], pure: true },
   dataplane: { imports: ["model", "policy", "guard"] },
   proxy: { imports: ["model", "identity", "policy"] },
   verdict: { imports: ["model"], packages: ["pino", "prom-client"] },
@@ -25,7 +29,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
   "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts"] },
   "agent.ts": { imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts"] },
-  cli: { imports: [...decision, "verdict", "agent.ts"], packages: ["commander"] },
+  cli: { imports: [...decision, ...offline, "verdict", "agent.ts"], packages: ["commander"] },
   "main.ts": { imports: ["cli"] },
 };
 
