@@ -1,8 +1,8 @@
 /** Reads the rules of `on_tcp_connect`: names, expressions, actions, and what all of them together may cost. */
 import { parseActions, reportUnreachable, terminates } from "./actions.ts";
-import { compileExpression } from "./cel/compile.ts";
 import { childPath } from "./json-path.ts";
 import type { Expression, Rule } from "./policy.ts";
+import { compilePredicate } from "./predicate.ts";
 import { kindOf, type Report } from "./report.ts";
 import { quotingAdvice } from "./yaml-trap.ts";
 
@@ -108,7 +108,7 @@ function parseExpression(
     return undefined;
   }
   if (!budget.admits(item)) return undefined;
-  const compiled = compileExpression(item);
+  const compiled = compilePredicate(item);
   if (compiled instanceof Error) {
     report.error(INVALID_EXPRESSION, path, quotingAdvice(item) ?? compiled.message, compiled.range);
     return undefined;

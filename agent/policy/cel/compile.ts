@@ -1,57 +1,67 @@
-/** Compiles the expressions of a policy. Nothing outside this folder knows of the engine behind it. */
-import type { Identity } from "../../model/identity.ts";
-import type { Expression } from "../policy.ts";
-import { variableValues } from "../variables.ts";
+/** Compiles CEL expressions. Nothing outside this folder knows of the engine behind it, and nothing in it of policies. */
 import { boundCost } from "./cost.ts";
-import { typed, untyped, useRe2 } from "./engine.ts";
+import { type Engines, enginesFor, useRe2 } from "./engine.ts";
+import type { Environment } from "./environment.ts";
 import { ExpressionFault } from "./fault.ts";
 import type { Pattern } from "./regex.ts";
-import { readVariables } from "./vocabulary.ts";
+import { type Names, readNames } from "./vocabulary.ts";
 
 const MAX_SOURCE_BYTES = 4096;
 
-export interface CompiledExpression extends Expression {
-  /** Full paths of the variables it may read, such as `conn.k8s.pod.metadata.namespace`. */
-  readonly reads: ReadonlySet<string>;
+export interface CompiledExpression extends Names {
+  /** As written. */
+  readonly text: string;
+  /** In CEL's words, such as `string` or `list<int>`; `dyn` where only the evaluation shows it. */
+  readonly type: string;
   /** Bound of one evaluation, in the units of cost.ts. */
   readonly cost: number;
+  /** `values` has the shape of the environment's variables. Never throws: whatever goes wrong is the Error. */
+  readonly evaluate: (values: object) => unknown;
 }
 
-/** `text` compiled, type-checked and bounded, or why it is refused. Never throws. */
-export function compileExpression(text: string): CompiledExpression | ExpressionFault {
+/** `text` compiled, type-checked and bounded, or why it is refused. Wanting "bool" refuses any other type. Never throws. */
+export function compileExpression(
+  text: string,
+  environment: Environment,
+  want: "bool" | "any",
+): CompiledExpression | ExpressionFault {
   if (Buffer.byteLength(text) > MAX_SOURCE_BYTES) {
     return new ExpressionFault(`the expression is over ${MAX_SOURCE_BYTES} bytes: split it into several`);
   }
   if (!text.isWellFormed()) return new ExpressionFault("the expression is no Unicode text: write it again");
   try {
     const patterns = new Map<string, Pattern>();
-    const { reads, cost } = check(text, patterns);
-    const program = untyped.parse(text);
+    const engines = enginesFor(environment);
+    const checked = check(text, engines, environment, patterns);
+    if (want === "bool" && checked.type !== "bool")
+      return new ExpressionFault(`the expression is of type ${checked.type}: compare it with something`);
+    const program = engines.untyped.parse(text);
     useRe2(program.ast, patterns);
-    return { text, reads, cost, evaluate: (identity) => run(program, identity) };
+    return { text, ...checked, evaluate: (values) => run(program, values) };
   } catch (thrown) {
     return faultOf(thrown);
   }
 }
 
-/** What `text` reads and costs. Throws when it is no expression of type bool within bounds. */
-function check(text: string, patterns: Map<string, Pattern>): { reads: ReadonlySet<string>; cost: number } {
+/** What `text` reads, is and costs. Throws when it is no expression within bounds. */
+function check(
+  text: string,
+  { typed }: Engines,
+  environment: Environment,
+  patterns: Map<string, Pattern>,
+): Names & { type: string; cost: number } {
   const { ast, check: checkTypes } = typed.parse(text);
-  const reads = readVariables(ast);
+  const names = readNames(ast, environment);
   useRe2(ast, patterns);
   const cost = boundCost(ast);
   const { valid, type, error } = checkTypes();
-  if (!valid) throw error;
-  if (type !== "bool")
-    throw new ExpressionFault(`the expression is of type ${type}: compare it with something`);
-  return { reads, cost };
+  if (!valid || type === undefined) throw error;
+  return { ...names, type, cost };
 }
 
-function run(program: (values: object) => unknown, identity: Identity): boolean | Error {
+function run(program: (values: object) => unknown, values: object): unknown {
   try {
-    const result = program(variableValues(identity));
-    if (result === true || result === false) return result;
-    return new Error(`evaluate expression: the result is ${typeof result}, not a boolean`);
+    return program(values);
   } catch (thrown) {
     return new Error(summary(thrown));
   }

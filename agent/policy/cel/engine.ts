@@ -1,7 +1,7 @@
 /** The two environments of the CEL engine: one knows the types and checks, the other is fast and evaluates. */
-import { Environment, type ObjectSchema } from "@marcbachmann/cel-js";
-import { VARIABLES, type VariableGroup } from "../variables.ts";
+import { Environment as Engine, type ObjectSchema } from "@marcbachmann/cel-js";
 import { type ASTNode, MATCHES_RE2, operands } from "./ast.ts";
+import type { Environment, VariableGroup, VariableType } from "./environment.ts";
 import { ExpressionFault } from "./fault.ts";
 import { compilePattern, Pattern } from "./regex.ts";
 
@@ -16,19 +16,29 @@ const LIMITS = {
 /** UTF-16 units of all patterns of an expression: bounds how long compiling them takes. */
 const MAX_PATTERNS = 512;
 
-/** Refuses a wrong type when the policy is read. */
-export const typed = environment({ unlistedVariablesAreDyn: false }).registerVariable("conn", {
-  schema: schemaOf(VARIABLES.conn),
-});
+export interface Engines {
+  /** Refuses a wrong type when the policy is read. */
+  readonly typed: Engine;
+  /**
+   * Evaluates what `typed` has accepted: a variable with a schema is wrapped again on every evaluation, which takes two
+   * to four times as long. Lists may mix, because here every variable's type is unknown.
+   */
+  readonly untyped: Engine;
+}
 
-/**
- * Evaluates what `typed` has accepted: a variable with a schema is wrapped again on every evaluation, which takes two
- * to four times as long. Lists may mix, because here every variable's type is unknown.
- */
-export const untyped = environment({ homogeneousAggregateLiterals: false }).registerVariable("conn", "dyn");
+export function enginesFor(environment: Environment): Engines {
+  const typed = engine({ unlistedVariablesAreDyn: false });
+  const untyped = engine({ homogeneousAggregateLiterals: false });
+  for (const [name, type] of Object.entries(environment.variables)) {
+    if (typeof type === "string") typed.registerVariable(name, engineType(type));
+    else typed.registerVariable(name, { schema: schemaOf(type) });
+    untyped.registerVariable(name, "dyn");
+  }
+  return { typed, untyped };
+}
 
-function environment(options: { unlistedVariablesAreDyn?: boolean; homogeneousAggregateLiterals?: boolean }) {
-  return new Environment({ ...options, limits: LIMITS })
+function engine(options: { unlistedVariablesAreDyn?: boolean; homogeneousAggregateLiterals?: boolean }) {
+  return new Engine({ ...options, limits: LIMITS })
     .registerType("podgate.Pattern", Pattern)
     .registerFunction(
       `string.${MATCHES_RE2}(podgate.Pattern): bool`,
@@ -37,10 +47,14 @@ function environment(options: { unlistedVariablesAreDyn?: boolean; homogeneousAg
     );
 }
 
+function engineType(type: VariableType): string {
+  return type === "timestamp" ? "google.protobuf.Timestamp" : type;
+}
+
 function schemaOf(group: VariableGroup): ObjectSchema {
   const entries = Object.entries(group);
   return Object.fromEntries(
-    entries.map(([name, type]) => [name, typeof type === "string" ? type : schemaOf(type)]),
+    entries.map(([name, type]) => [name, typeof type === "string" ? engineType(type) : schemaOf(type)]),
   );
 }
 

@@ -2,10 +2,10 @@
  * Which names an expression uses, and whether they exist. The engine's own checker lets unknown names pass inside
  * `has()` and offers functions that are not CEL's, or not quite; so what may be called is listed here.
  */
-import { VARIABLES, type VariableGroup, type VariableType } from "../variables.ts";
 import { type ASTNode, COMPREHENSIONS, operands, selectChain } from "./ast.ts";
+import type { Environment, VariableGroup, VariableType } from "./environment.ts";
 import { ExpressionFault } from "./fault.ts";
-import { missingFunction, missingVariable } from "./missing-name.ts";
+import { missingFunction, missingVariable, refusal } from "./missing-name.ts";
 
 const MAX_DEPTH = 200;
 const MAX_INT = 2n ** 63n - 1n;
@@ -14,14 +14,24 @@ const FUNCTIONS: ReadonlySet<string> = new Set(["size"]);
 /** Keys that the engine drops from a map it builds. */
 const LOST_KEYS: ReadonlySet<unknown> = new Set(["__proto__", "constructor", "prototype"]);
 
-/** The variables `root` reads, as full paths. Throws an ExpressionFault at the first name that does not exist. */
-export function readVariables(root: ASTNode): ReadonlySet<string> {
+export interface Names {
+  /** Variables, as full paths. */
+  readonly reads: ReadonlySet<string>;
+  /** Functions and methods, as written. */
+  readonly calls: ReadonlySet<string>;
+}
+
+/** The names `root` uses. Throws an ExpressionFault at the first that does not exist. */
+export function readNames(root: ASTNode, environment: Environment): Names {
   const read = new Set<string>();
-  visit(root, { read, bound: new Set(), depth: 0 });
-  return read;
+  const called = new Set<string>();
+  visit(root, { environment, read, called, bound: new Set(), depth: 0 });
+  return { reads: read, calls: called };
 }
 
 interface Scope {
+  readonly environment: Environment;
+  readonly called: Set<string>;
   readonly read: Set<string>;
   /** Names that comprehensions around this node bind. */
   readonly bound: ReadonlySet<string>;
@@ -65,20 +75,23 @@ function visitChain(node: ASTNode, scope: Scope, insideHas: boolean): void {
     for (const operand of operands(node)) visit(operand, scope);
     return;
   }
-  let type: VariableType | VariableGroup = VARIABLES;
+  const { environment } = scope;
+  const words = chain.map(({ word }) => word);
+  let type: VariableType | VariableGroup = environment.variables;
   let path = "";
   for (const step of chain) {
     // Below a map every name is a key.
-    if (type === "map<string, string>") break;
+    if (typeof type === "string" && (type === "dyn" || type.startsWith("map<"))) break;
     const parent = path;
     path = parent === "" ? step.word : `${parent}.${step.word}`;
-    if (type === "string")
-      throw new ExpressionFault(`\`${parent}\` is a string: it has no fields`, step.node);
+    if (typeof type === "string") {
+      const why = refusal(words, environment) ?? `\`${parent}\` is a ${type}: it has no fields`;
+      throw new ExpressionFault(why, step.node);
+    }
     const field: VariableType | VariableGroup | undefined = Object.hasOwn(type, step.word)
       ? type[step.word]
       : undefined;
-    if (field === undefined)
-      throw new ExpressionFault(missingVariable(chain.map(({ word }) => word)), step.node);
+    if (field === undefined) throw new ExpressionFault(missingVariable(words, environment), step.node);
     type = field;
   }
   if (typeof type !== "string" && !insideHas) {
@@ -95,6 +108,7 @@ function fields(path: string, group: VariableGroup): string {
 
 function visitCall(node: ASTNode & { op: "call" }, scope: Scope): void {
   const [name, args] = node.args;
+  scope.called.add(name);
   if (name === "has") {
     visitHas(node, args, scope);
     return;
@@ -116,11 +130,12 @@ function visitHas(node: ASTNode, args: readonly ASTNode[], scope: Scope): void {
 
 function visitMethod(node: ASTNode & { op: "rcall" }, scope: Scope): void {
   const [name, receiver, args] = node.args;
+  scope.called.add(name);
   const known = METHODS.has(name) || COMPREHENSIONS.has(name);
   // `time.now()` and `rand.int()`: the name before the dot says more than the method's.
   if (known || receiver.op !== "id") visit(receiver, scope);
-  else if (!scope.bound.has(receiver.args) && !Object.hasOwn(VARIABLES, receiver.args)) {
-    throw new ExpressionFault(missingVariable([receiver.args, name]), node);
+  else if (!scope.bound.has(receiver.args) && !Object.hasOwn(scope.environment.variables, receiver.args)) {
+    throw new ExpressionFault(missingVariable([receiver.args, name], scope.environment), node);
   }
   if (!known) throw new ExpressionFault(missingFunction(name), node);
   if (!COMPREHENSIONS.has(name)) {
@@ -131,7 +146,7 @@ function visitMethod(node: ASTNode & { op: "rcall" }, scope: Scope): void {
   if (variable?.op !== "id" || bodies.length < 1 || bodies.length > (name === "map" ? 2 : 1)) {
     throw new ExpressionFault(`write ${name}(x, ...) with a name and what is to be done with it`, node);
   }
-  if (Object.hasOwn(VARIABLES, variable.args)) {
+  if (Object.hasOwn(scope.environment.variables, variable.args)) {
     throw new ExpressionFault(`\`${variable.args}\` is a variable already: use another name`, variable);
   }
   const inside = { ...scope, bound: new Set([...scope.bound, variable.args]) };

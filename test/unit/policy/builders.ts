@@ -1,9 +1,9 @@
 /** Callers and policies for tests. */
 import { type Identity, type PodIdentity, unresolved } from "../../../agent/model/identity.ts";
-import { compileExpression } from "../../../agent/policy/cel/compile.ts";
 import { evaluate } from "../../../agent/policy/evaluate.ts";
 import { parsePolicy } from "../../../agent/policy/parse.ts";
 import type { Outcome, Policy } from "../../../agent/policy/policy.ts";
+import { compilePredicate } from "../../../agent/policy/predicate.ts";
 
 export const M = "conn.k8s.pod.metadata";
 
@@ -57,7 +57,7 @@ export function decide(policy: Policy, identity: Identity): string {
 
 /** The result of one expression: true, false, "error", or "refused: why". */
 export function result(text: string, identity: Identity = pod()): boolean | string {
-  const compiled = compileExpression(text);
+  const compiled = compilePredicate(text);
   if (compiled instanceof Error) return `refused: ${compiled.message}`;
   const value = compiled.evaluate(identity);
   return value instanceof Error ? "error" : value;

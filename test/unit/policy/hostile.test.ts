@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Identity } from "../../../agent/model/identity.ts";
-import { compileExpression } from "../../../agent/policy/cel/compile.ts";
 import { evaluate } from "../../../agent/policy/evaluate.ts";
 import { parsePolicy } from "../../../agent/policy/parse.ts";
+import { compilePredicate } from "../../../agent/policy/predicate.ts";
 import { forward, M, oversized, pod } from "./builders.ts";
 
 const nested = (depth: number, inner: string) => {
@@ -114,8 +114,8 @@ function milliseconds(work: () => void): number {
 
 describe("a hostile expression", () => {
   it.each(hostile)("%s is read and evaluated in under 20 ms", (_title, text) => {
-    expect(milliseconds(() => compileExpression(text))).toBeLessThan(20);
-    const compiled = compileExpression(text);
+    expect(milliseconds(() => compilePredicate(text))).toBeLessThan(20);
+    const compiled = compilePredicate(text);
     if (compiled instanceof Error) return;
     for (const caller of callers) expect(milliseconds(() => compiled.evaluate(caller))).toBeLessThan(20);
   });
@@ -126,7 +126,7 @@ describe("a hostile expression", () => {
       { on_tcp_connect: [{ ...forward, expressions: [text] }, { actions: [{ type: "deny" }] }] },
       "",
     );
-    const compiled = compileExpression(text);
+    const compiled = compilePredicate(text);
     expect(parsed.ok).toBe(!(compiled instanceof Error));
     if (!parsed.ok || compiled instanceof Error) return;
     for (const caller of callers) {

@@ -409,7 +409,7 @@ describe("a bad policy", () => {
       [
         "ERR_NGROK_2200",
         "on_tcp_connect[0].expressions[0]",
-        "`conn.client_ip` is not available yet (only a connection knows it, and verdicts are made per pod): remove it or use conn.k8s.pod.*",
+        "`conn.client_ip` is not available (only a connection knows it, and verdicts are made per pod): remove it or use conn.k8s.pod.*",
       ],
     ],
   ])("%s", (_title, value, fault) => {
