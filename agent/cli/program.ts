@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { agentCommand } from "./agent.ts";
 import { checkCommand } from "./check.ts";
 import { cleanupCommand } from "./cleanup.ts";
+import { verdictsCommand } from "./verdicts.ts";
 
 export async function run(args: readonly string[]): Promise<number> {
   let status = 0;
@@ -18,7 +19,12 @@ export async function run(args: readonly string[]): Promise<number> {
   const report = (code: number) => {
     status = code;
   };
-  for (const command of [agentCommand(report), checkCommand(report), cleanupCommand(report)]) {
+  for (const command of [
+    agentCommand(report),
+    checkCommand(report),
+    cleanupCommand(report),
+    verdictsCommand(report),
+  ]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   try {

@@ -18,9 +18,17 @@ const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** kubelet renews a projected token well before it expires; client-go reads it as often. */
 const TOKEN_AGE_MS = 60_000;
 
-/** `kubeconfig` given: that file. Else the pod's ServiceAccount, else $KUBECONFIG or ~/.kube/config. */
-export async function findAccess(clock: Clock, kubeconfig?: string, env = process.env): Promise<Access> {
-  if (kubeconfig !== undefined) return kubeconfigAccess(kubeconfig);
+/**
+ * `kubeconfig` given: that file. Else the pod's ServiceAccount, else $KUBECONFIG or ~/.kube/config. `context`: of a
+ * kubeconfig, instead of its current one.
+ */
+export async function findAccess(
+  clock: Clock,
+  kubeconfig?: string,
+  env = process.env,
+  context?: string,
+): Promise<Access> {
+  if (kubeconfig !== undefined || context !== undefined) return kubeconfigAccess(kubeconfig, context);
   if (env.KUBERNETES_SERVICE_HOST) return inClusterAccess(clock, env);
   return kubeconfigAccess();
 }
@@ -57,7 +65,7 @@ export function inClusterAccess(clock: Clock, env = process.env, directory = SER
 }
 
 /** A kubeconfig file with all that client-node understands: certificates, tokens, exec plugins, proxies. */
-export async function kubeconfigAccess(path?: string): Promise<Access> {
+export async function kubeconfigAccess(path?: string, context?: string): Promise<Access> {
   // Imported here and not above, and not from the package's root: only who has a kubeconfig pays for it.
   const { KubeConfig } = await import("@kubernetes/client-node/dist/config.js");
   const load = () => {
@@ -67,6 +75,13 @@ export async function kubeconfigAccess(path?: string): Promise<Access> {
       else config.loadFromFile(path);
     } catch (cause) {
       throw new Error(`read kubeconfig ${path ?? "from its default place"}: ${messageOf(cause)}`, { cause });
+    }
+    if (context !== undefined) {
+      if (config.getContextObject(context) === null) {
+        const names = config.getContexts().map(({ name }) => name);
+        throw new Error(`use context \`${context}\`: the kubeconfig has ${names.join(", ") || "none"}`);
+      }
+      config.setCurrentContext(context);
     }
     return config;
   };

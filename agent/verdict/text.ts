@@ -7,7 +7,21 @@ const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /** A backslash becomes two, so that nobody can write an escape that was not one. */
 export function visible(text: string): string {
+  return inert(text.replaceAll("\\", "\\\\"));
+}
+
+/** The same for text that has its backslashes doubled already, or in which they mean themselves: for showing a log line. */
+export function inert(text: string): string {
+  return text.replace(unsafe, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+/** A JSON text that means the same and can be looked at. In JSON raw characters of this kind stand in strings only. */
+export function inertJson(text: string): string {
   return text
-    .replaceAll("\\", "\\\\")
-    .replace(unsafe, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+    .replace(/[\t\r\n]/g, " ")
+    .replace(unsafe, (character) =>
+      [...Array(character.length).keys()]
+        .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
+        .join(""),
+    );
 }
