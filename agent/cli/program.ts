@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { agentCommand } from "./agent.ts";
 import { checkCommand } from "./check.ts";
 import { cleanupCommand } from "./cleanup.ts";
+import { lintCommand } from "./lint.ts";
 import { verdictsCommand } from "./verdicts.ts";
 
 export async function run(args: readonly string[]): Promise<number> {
@@ -23,6 +24,7 @@ export async function run(args: readonly string[]): Promise<number> {
     agentCommand(report),
     checkCommand(report),
     cleanupCommand(report),
+    lintCommand(report),
     verdictsCommand(report),
   ]) {
     program.addCommand(command.copyInheritedSettings(program));

@@ -32,7 +32,9 @@ export function toSnapshot(manifests: readonly Manifest[], namespace = "default"
       pods,
       localPods: pods,
       nodes: read.flatMap((entry) => (entry.kind === "Node" ? [entry.object] : [])),
-      namespaces: new Set(read.flatMap((entry) => (entry.kind === "Namespace" ? [entry.object] : []))),
+      namespaces: new Map(
+        read.flatMap((entry) => (entry.kind === "Namespace" ? [[entry.object.name, entry.object]] : [])),
+      ),
       services: withAddresses(read),
       endpointSlices: read.flatMap((entry) => (entry.kind === "EndpointSlice" ? [entry.object] : [])),
       referenceGrants: read.flatMap((entry) => (entry.kind === "ReferenceGrant" ? [entry.object] : [])),

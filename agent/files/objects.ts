@@ -15,6 +15,7 @@ import type {
   Endpoint,
   EndpointSlice,
   LocalPod,
+  Namespace,
   Node,
   ReferenceGrant,
   Service,
@@ -42,7 +43,7 @@ export type ReadObject =
   | Read<"AgentEndpoint" | "CloudEndpoint", Endpoint>
   | Read<"ConnectionPolicy", ConnectionPolicy>
   | Read<"NgrokTrafficPolicy", TrafficPolicy>
-  | Read<"Namespace", string>
+  | Read<"Namespace", Namespace>
   | Read<"Service", Service>
   | Read<"EndpointSlice", EndpointSlice>
   | Read<"ReferenceGrant", ReferenceGrant>

@@ -52,7 +52,7 @@ kind: ConnectionPolicy
 metadata: {name: c, namespace: payments}
 spec: {targetRefs: [{name: ledger}], trafficPolicy: {inline: {}}}
 `);
-    expect([...snapshot.namespaces]).toEqual(["payments"]);
+    expect([...snapshot.namespaces.keys()]).toEqual(["payments"]);
     expect(snapshot.localPods).toMatchObject([
       { uid: "Pod/payments/billing", annotations: new Map([["k8s.ngrok.com/tier", "gold"]]) },
     ]);

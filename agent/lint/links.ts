@@ -1,0 +1,105 @@
+/** Whether what objects name is there and may be named: Services, endpoints, other namespaces. Asked as the agent asks it. */
+import type { Snapshot } from "../cluster/snapshot.ts";
+import type { Manifest } from "../files/manifests.ts";
+import { claimOf } from "../guard/claims.ts";
+import { failsafe } from "../guard/failsafe.ts";
+import type { Problem } from "../guard/guard.ts";
+import { ownership } from "../guard/ownership.ts";
+import type { ResolvedPolicy } from "../guard/policies.ts";
+import { indexRoutes, type Routes } from "../guard/routes.ts";
+import { indexServices } from "../guard/services.ts";
+import type { Diagnostic } from "../model/diagnostic.ts";
+import { type ConnectionPolicy, type Endpoint, refKey } from "../model/objects.ts";
+import { childPath } from "../policy/json-path.ts";
+import type { Policy } from "../policy/policy.ts";
+
+export interface LinkedObject {
+  readonly manifest: Manifest;
+  readonly object: Endpoint | ConnectionPolicy;
+  readonly policy: Policy | undefined;
+  readonly readsPod: boolean;
+  /** Where `policy` stands in the object; undefined where another object has it. */
+  readonly path: string | undefined;
+}
+
+export interface LinkDiagnostics {
+  readonly manifest: Manifest;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export function linksOf(
+  snapshot: Snapshot,
+  objects: readonly LinkedObject[],
+  trustedNamespaces: ReadonlySet<string>,
+): readonly LinkDiagnostics[] {
+  const resolved = new Map(objects.map((each) => [refKey(each.object), resolve(each)]));
+  const services = indexServices(snapshot, new Set(), []);
+  const routes = indexRoutes(snapshot, resolved, services, trustedNamespaces);
+  const realm = {
+    routes,
+    mayGuard: ownership(snapshot, trustedNamespaces),
+    failsafe: failsafe(services, new Set()),
+  };
+  // Files without any Service describe no cluster: nothing can be missing from them.
+  const servicesKnown = snapshot.services.length > 0;
+  return objects.map((each) => {
+    const { problems } = claimOf(each.object, resolve(each), realm);
+    const found = problems
+      .filter(({ reason }) => reason !== "TargetNotFound" || servicesKnown)
+      .map(problemDiagnostic)
+      .filter(({ path }) => !isSaid(each, path));
+    return {
+      manifest: each.manifest,
+      diagnostics: servicesKnown ? [...found, ...missingTargets(each, routes)] : found,
+    };
+  });
+}
+
+/** A field that could not be read was reported when the object was. */
+function isSaid({ object }: LinkedObject, path: string): boolean {
+  return object.policy.kind === "malformed" && object.policy.path === path;
+}
+
+function resolve({ object, policy, readsPod }: LinkedObject): ResolvedPolicy {
+  return {
+    object,
+    inForce:
+      policy === undefined ? { kind: "refusal", reason: "policy-invalid" } : { kind: "policy", policy },
+    readsPod,
+  };
+}
+
+/** A problem's message begins with the field that has it. */
+function problemDiagnostic({ reason, message }: Problem): Diagnostic {
+  const [, path = "spec", rest = message] = /^(spec\.[\w.[\]]+): (.*)$/s.exec(message) ?? [];
+  if (reason === "Invalid") return { severity: "error", code: "PODGATE_URL", path, message: rest };
+  const code = reason === "TargetNotFound" ? "PODGATE_NO_SERVICE" : "PODGATE_NOT_PERMITTED";
+  return { severity: "warning", code, path, message: rest };
+}
+
+/** Forwards that lead nowhere: a connection they take is denied. */
+function missingTargets({ object, policy, path }: LinkedObject, routes: Routes): readonly Diagnostic[] {
+  if (policy === undefined || path === undefined) return [];
+  return policy.rules.flatMap((rule) =>
+    rule.actions.flatMap((action, index): Diagnostic[] => {
+      const url = action.type === "forward-internal" ? action.url.constant?.value : undefined;
+      if (typeof url !== "string") return [];
+      const route = routes.locate(url, object.namespace);
+      if (route instanceof Error || route.endpoints.length > 0) return [];
+      const { service } = route.url;
+      const key = `${service?.namespace}/${service?.name}`;
+      if (service !== undefined && routes.services.get(key) !== undefined) return [];
+      const steps = ["on_tcp_connect", rule.index, "actions", index, "config", "url"];
+      const missing =
+        service === undefined ? "no endpoint is registered under this url" : `Service ${key} does not exist`;
+      return [
+        {
+          severity: "warning",
+          code: "PODGATE_NO_TARGET",
+          path: steps.reduce<string>(childPath, path),
+          message: `${missing}, so what is forwarded here is denied: create it or change the url`,
+        },
+      ];
+    }),
+  );
+}
