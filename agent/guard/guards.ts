@@ -27,6 +27,8 @@ export interface GuardSet {
   readonly conditions: readonly Condition[];
   /** What `decide` follows forwards with. */
   readonly routes: Routes;
+  /** What each object asked for and was given, sorted by object: for who explains a guard. */
+  readonly claims: readonly Claim[];
 }
 
 /** A pure function: the same objects in any order give the same guards. */
@@ -51,7 +53,7 @@ export function computeGuards(
   }
   claims.sort((a, b) => compare(refKey(a.resolved.object), refKey(b.resolved.object)));
   const covers = coverageOf(claims, services, failsafeOfCluster, nodes);
-  return { guards: groupCovers(covers, claims), conditions: claims.map(conditionOf), routes };
+  return { guards: groupCovers(covers, claims), conditions: claims.map(conditionOf), routes, claims };
 }
 
 /** Addresses with the same policies, seen as the same Services, share one guard. */
