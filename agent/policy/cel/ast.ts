@@ -1,13 +1,10 @@
-/** Shapes of the engine's syntax tree that more than one pass needs. Macros are calls here; the engine expands them itself. */
+/** Shapes of the engine's syntax tree that more than one pass needs. Macros are calls here; the engine's checker expands them itself. */
 import type { ASTNode } from "@marcbachmann/cel-js";
 
 export type { ASTNode };
 
 /** Macros that bind their first argument to each element of the list, or key of the map, they are called on. */
 export const COMPREHENSIONS: ReadonlySet<string> = new Set(["all", "exists", "exists_one", "filter", "map"]);
-
-/** What a call of `matches` is turned into; nobody can write it, because its argument has no literal. */
-export const MATCHES_RE2 = "matchesRe2";
 
 /** Every direct operand, in the order written. */
 export function operands(node: ASTNode): readonly ASTNode[] {

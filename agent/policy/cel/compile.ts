@@ -1,25 +1,39 @@
 /** Compiles CEL expressions. Nothing outside this folder knows of the engine behind it, and nothing in it of policies. */
+import { checkTypes, engineFor } from "./checker.ts";
 import { boundCost } from "./cost.ts";
-import { type Engines, enginesFor, useRe2 } from "./engine.ts";
 import type { Environment } from "./environment.ts";
 import { ExpressionFault } from "./fault.ts";
-import type { Pattern } from "./regex.ts";
+import { Frame, type Random, type Step } from "./frame.ts";
+import { readPatterns } from "./patterns.ts";
+import { lower } from "./program.ts";
+import { readSource, restoreQuoted } from "./source.ts";
+import { Failure, type Value } from "./value.ts";
 import { type Names, readNames } from "./vocabulary.ts";
 
 const MAX_SOURCE_BYTES = 4096;
 
-export interface CompiledExpression extends Names {
+export interface CompiledExpression {
   /** As written. */
   readonly text: string;
   /** In CEL's words, such as `string` or `list<int>`; `dyn` where only the evaluation shows it. */
   readonly type: string;
+  /** Variables it may read, as full paths. */
+  readonly reads: Names["reads"];
+  /** Functions, methods and macros it may call: `rand.int`, `startsWith`, `exists`. */
+  readonly calls: Names["calls"];
   /** Bound of one evaluation, in the units of cost.ts. */
   readonly cost: number;
-  /** `values` has the shape of the environment's variables. Never throws: whatever goes wrong is the Error. */
-  readonly evaluate: (values: object) => unknown;
+  /**
+   * The value, in the forms of value.ts. `values` has the shape of the environment's variables. `random` gives numbers from 0
+   * up to 1. Never throws: whatever goes wrong is the Error.
+   */
+  readonly evaluate: (values: object, random?: Random) => Value | Error;
 }
 
-/** `text` compiled, type-checked and bounded, or why it is refused. Wanting "bool" refuses any other type. Never throws. */
+/**
+ * `text` compiled, type-checked and bounded, or why it is refused. Wanting "bool" refuses any other type; a `dyn` that turns
+ * out to be something else is an Error then. Never throws.
+ */
 export function compileExpression(
   text: string,
   environment: Environment,
@@ -30,40 +44,33 @@ export function compileExpression(
   }
   if (!text.isWellFormed()) return new ExpressionFault("the expression is no Unicode text: write it again");
   try {
-    const patterns = new Map<string, Pattern>();
-    const engines = enginesFor(environment);
-    const checked = check(text, engines, environment, patterns);
-    if (want === "bool" && checked.type !== "bool")
-      return new ExpressionFault(`the expression is of type ${checked.type}: compare it with something`);
-    const program = engines.untyped.parse(text);
-    useRe2(program.ast, patterns);
-    return { text, ...checked, evaluate: (values) => run(program, values) };
+    const source = readSource(text);
+    const parsed = engineFor(environment).parse(source.text);
+    restoreQuoted(parsed.ast, source);
+    const names = readNames(parsed.ast, source, environment);
+    const plan = { meanings: names.meanings, patterns: readPatterns(parsed.ast) };
+    const cost = boundCost(parsed.ast, plan, environment);
+    const type = checkTypes(parsed, source, names.meanings);
+    if (want === "bool" && type !== "bool" && type !== "dyn") {
+      return new ExpressionFault(`the expression is of type ${type}: compare it with something`);
+    }
+    const step = lower(parsed.ast, plan);
+    const evaluate = (values: object, random: Random = Math.random) => run(step, values, random, want);
+    return { text, type, reads: names.reads, calls: names.calls, cost, evaluate };
   } catch (thrown) {
     return faultOf(thrown);
   }
 }
 
-/** What `text` reads, is and costs. Throws when it is no expression within bounds. */
-function check(
-  text: string,
-  { typed }: Engines,
-  environment: Environment,
-  patterns: Map<string, Pattern>,
-): Names & { type: string; cost: number } {
-  const { ast, check: checkTypes } = typed.parse(text);
-  const names = readNames(ast, environment);
-  useRe2(ast, patterns);
-  const cost = boundCost(ast);
-  const { valid, type, error } = checkTypes();
-  if (!valid || type === undefined) throw error;
-  return { ...names, type, cost };
-}
-
-function run(program: (values: object) => unknown, values: object): unknown {
+function run(step: Step, values: object, random: Random, want: "bool" | "any"): Value | Error {
   try {
-    return program(values);
+    const value = step(new Frame(values, random));
+    if (value instanceof Failure) return new Error(value.message);
+    if (want === "any" || typeof value === "boolean") return value;
+    return new Error(`the result is ${typeof value}, not a boolean`);
   } catch (thrown) {
-    return new Error(summary(thrown));
+    // Nothing here throws but the stack, when it is full.
+    return thrown instanceof Error ? thrown : new Error("the expression failed");
   }
 }
 

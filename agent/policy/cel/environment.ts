@@ -1,15 +1,20 @@
 /** What an expression may read: given by the caller, so that this folder knows CEL and nothing of policies. */
 
-/** `dyn`: known only when evaluated. A map's keys are strings. */
+/** `dyn`: known only when evaluated. */
 export type VariableType =
   | "string"
+  | "bytes"
   | "int"
+  | "uint"
   | "double"
   | "bool"
   | "timestamp"
+  | "duration"
+  | "null"
+  | "type"
   | "dyn"
   | `list<${string}>`
-  | `map<string, ${string}>`;
+  | `map<${string}, ${string}>`;
 
 export interface VariableGroup {
   readonly [word: string]: VariableType | VariableGroup;

@@ -1,5 +1,6 @@
 /** Patterns of `matches`: RE2 syntax, compiled when the policy is read, bounded in length and in what they expand to. */
 import { RE2JS } from "re2js";
+import { Failure } from "./value.ts";
 
 /** UTF-16 units. */
 const MAX_PATTERN = 256;
@@ -7,6 +8,11 @@ const MAX_PATTERN = 256;
 const MAX_EXPANSION = 20_000;
 /** Instructions of the compiled program. */
 const MAX_PROGRAM = 1_000;
+
+/** What a pattern that is only known when it is evaluated may be, at most. */
+const DYNAMIC = { pattern: 64, expansion: 1_000, program: 150 };
+/** In the units of cost.ts: compiling a dynamic pattern, and matching a character with it. */
+export const PATTERN_WORK = { compile: 2_000, program: DYNAMIC.program };
 
 export class Pattern {
   readonly source: string;
@@ -40,6 +46,19 @@ export function compilePattern(source: string): Pattern | Error {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     return new Error(`${why}: write the pattern in RE2 syntax`, { cause: thrown });
   }
+}
+
+/** `matches` with a pattern that is no literal: compiled each time, so it has to be short. */
+export function testDynamic(text: string, source: string): boolean | Failure {
+  if (source.length > DYNAMIC.pattern || expansion(source) > DYNAMIC.expansion) {
+    return new Failure(
+      `a pattern that is no literal is over ${DYNAMIC.pattern} characters, or repeats too much`,
+    );
+  }
+  const pattern = compilePattern(source);
+  if (pattern instanceof Error) return new Failure(pattern.message);
+  if (pattern.size > DYNAMIC.program) return new Failure("a pattern that is no literal repeats too much");
+  return pattern.test(text);
 }
 
 function expansion(source: string): number {

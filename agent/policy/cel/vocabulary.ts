@@ -1,40 +1,55 @@
 /**
- * Which names an expression uses, and whether they exist. The engine's own checker lets unknown names pass inside
+ * What the names in an expression mean, and whether they exist. The engine's own checker lets unknown names pass inside
  * `has()` and offers functions that are not CEL's, or not quite; so what may be called is listed here.
  */
 import { type ASTNode, COMPREHENSIONS, operands, selectChain } from "./ast.ts";
 import type { Environment, VariableGroup, VariableType } from "./environment.ts";
 import { ExpressionFault } from "./fault.ts";
-import { missingFunction, missingVariable, refusal } from "./missing-name.ts";
+import { functionsNamed, methodsNamed, missingFunction, NAMESPACES } from "./functions/library.ts";
+import { missingVariable, refusal } from "./missing-name.ts";
+import type { Source } from "./source.ts";
+import { TYPE_NAMES } from "./type-of.ts";
+import { MAX_INT, type Value } from "./value.ts";
 
 const MAX_DEPTH = 200;
-const MAX_INT = 2n ** 63n - 1n;
-const METHODS: ReadonlySet<string> = new Set(["startsWith", "endsWith", "contains", "matches", "size"]);
-const FUNCTIONS: ReadonlySet<string> = new Set(["size"]);
-/** Keys that the engine drops from a map it builds. */
-const LOST_KEYS: ReadonlySet<unknown> = new Set(["__proto__", "constructor", "prototype"]);
+
+/** What a name, a chain of names or a call stands for. Other nodes have no entry. */
+export type Meaning =
+  | { readonly kind: "variable"; readonly path: string; readonly type: VariableType }
+  /** Only inside has(): a group of variables is there, whatever is in it. */
+  | { readonly kind: "group" }
+  /** What the comprehension at `depth` stands at; 0 is the outermost. */
+  | { readonly kind: "element"; readonly depth: number }
+  | { readonly kind: "type"; readonly name: string }
+  | { readonly kind: "literal"; readonly value: Value }
+  /** A comprehension inside `depth` others. */
+  | { readonly kind: "loop"; readonly depth: number }
+  /** A function with its namespace, such as `rand.int`. */
+  | { readonly kind: "function"; readonly name: string };
 
 export interface Names {
   /** Variables, as full paths. */
   readonly reads: ReadonlySet<string>;
-  /** Functions and methods, as written. */
+  /** Functions, methods and macros, as written, with their namespace: `rand.int`. */
   readonly calls: ReadonlySet<string>;
+  readonly meanings: ReadonlyMap<ASTNode, Meaning>;
 }
 
 /** The names `root` uses. Throws an ExpressionFault at the first that does not exist. */
-export function readNames(root: ASTNode, environment: Environment): Names {
-  const read = new Set<string>();
-  const called = new Set<string>();
-  visit(root, { environment, read, called, bound: new Set(), depth: 0 });
-  return { reads: read, calls: called };
+export function readNames(root: ASTNode, source: Source, environment: Environment): Names {
+  const names = { reads: new Set<string>(), calls: new Set<string>(), meanings: new Map<ASTNode, Meaning>() };
+  visit(root, { ...names, source, environment, bound: [], depth: 0 });
+  return names;
 }
 
 interface Scope {
+  readonly reads: Set<string>;
+  readonly calls: Set<string>;
+  readonly meanings: Map<ASTNode, Meaning>;
+  readonly source: Source;
   readonly environment: Environment;
-  readonly called: Set<string>;
-  readonly read: Set<string>;
-  /** Names that comprehensions around this node bind. */
-  readonly bound: ReadonlySet<string>;
+  /** Names that comprehensions around this node bind, the outermost first. */
+  readonly bound: readonly string[];
   readonly depth: number;
 }
 
@@ -49,7 +64,6 @@ function visit(node: ASTNode, outer: Scope): void {
   else if (node.op === "call") visitCall(node, scope);
   else if (node.op === "rcall") visitMethod(node, scope);
   else {
-    if (node.op === "map") checkKeys(node);
     if (node.op === "value") checkInteger(node, node.args);
     if (!isSmallestInteger(node)) for (const operand of operands(node)) visit(operand, scope);
   }
@@ -62,107 +76,151 @@ function checkInteger(node: ASTNode, value: unknown): void {
   }
 }
 
-/** -2^63: the only place for a literal of 2^63. Elsewhere the engine negates without looking for overflow. */
-function isSmallestInteger(node: ASTNode): boolean {
-  if (node.op !== "-_") return false;
-  if (node.args.op !== "value") throw new ExpressionFault("`-` needs a number: write `0 - x`", node);
-  return node.args.args === MAX_INT + 1n;
+/** -2^63: the only place for a literal of 2^63. */
+export function isSmallestInteger(node: ASTNode): boolean {
+  return node.op === "-_" && node.args.op === "value" && node.args.args === MAX_INT + 1n;
 }
 
 function visitChain(node: ASTNode, scope: Scope, insideHas: boolean): void {
   const chain = selectChain(node);
-  if (chain === undefined || scope.bound.has(chain[0]?.word ?? "")) {
-    for (const operand of operands(node)) visit(operand, scope);
+  const [first] = chain ?? [];
+  if (chain === undefined || first === undefined || isBound(first, scope) || isLiteral(first.node, scope)) {
+    markStart(node, scope);
     return;
   }
-  const { environment } = scope;
+  const words = chain.map(({ word }) => word);
+  if (TYPE_NAMES.has(words.join(".")) && !Object.hasOwn(scope.environment.variables, first.word)) {
+    scope.meanings.set(node, { kind: "type", name: words.join(".") });
+    return;
+  }
+  visitVariable(chain, scope, insideHas);
+}
+
+function isBound({ word, node }: { word: string; node: ASTNode }, scope: Scope): boolean {
+  return scope.bound.includes(word) && !scope.source.absolute.has(node.start);
+}
+
+function isLiteral(node: ASTNode, scope: Scope): boolean {
+  return scope.source.literals.has(node.start);
+}
+
+/** A chain that starts at no variable: at what a comprehension binds, a literal, or any other operand. */
+function markStart(node: ASTNode, scope: Scope): void {
+  if (node.op === "id") {
+    const value = scope.source.literals.get(node.start);
+    scope.meanings.set(
+      node,
+      value === undefined
+        ? { kind: "element", depth: scope.bound.lastIndexOf(node.args) }
+        : { kind: "literal", value },
+    );
+  }
+  for (const operand of operands(node)) visit(operand, scope);
+}
+
+function visitVariable(
+  chain: readonly { word: string; node: ASTNode }[],
+  { environment, reads, meanings }: Scope,
+  insideHas: boolean,
+): void {
   const words = chain.map(({ word }) => word);
   let type: VariableType | VariableGroup = environment.variables;
   let path = "";
+  let reached: ASTNode | undefined;
   for (const step of chain) {
-    // Below a map every name is a key.
+    // Below a map every name is a key, and of what is only known later nobody can say.
     if (typeof type === "string" && (type === "dyn" || type.startsWith("map<"))) break;
-    const parent = path;
-    path = parent === "" ? step.word : `${parent}.${step.word}`;
     if (typeof type === "string") {
-      const why = refusal(words, environment) ?? `\`${parent}\` is a ${type}: it has no fields`;
-      throw new ExpressionFault(why, step.node);
+      throw new ExpressionFault(
+        refusal(words, environment) ?? `\`${path}\` is a ${type}: it has no fields`,
+        step.node,
+      );
     }
+    path = path === "" ? step.word : `${path}.${step.word}`;
     const field: VariableType | VariableGroup | undefined = Object.hasOwn(type, step.word)
       ? type[step.word]
       : undefined;
     if (field === undefined) throw new ExpressionFault(missingVariable(words, environment), step.node);
     type = field;
+    reached = step.node;
   }
-  if (typeof type !== "string" && !insideHas) {
-    throw new ExpressionFault(`\`${path}\` is a group of variables: name one of ${fields(path, type)}`, node);
+  if (reached === undefined) return;
+  if (typeof type === "string") meanings.set(reached, { kind: "variable", path, type });
+  else if (insideHas) meanings.set(reached, { kind: "group" });
+  else {
+    const fields = Object.keys(type).map((field) => `${path}.${field}`);
+    throw new ExpressionFault(
+      `\`${path}\` is a group of variables: name one of ${fields.join(", ")}`,
+      reached,
+    );
   }
-  scope.read.add(path);
-}
-
-function fields(path: string, group: VariableGroup): string {
-  return Object.keys(group)
-    .map((field) => `${path}.${field}`)
-    .join(", ");
+  reads.add(path);
 }
 
 function visitCall(node: ASTNode & { op: "call" }, scope: Scope): void {
   const [name, args] = node.args;
-  scope.called.add(name);
+  scope.calls.add(name);
   if (name === "has") {
     visitHas(node, args, scope);
     return;
   }
-  if (!FUNCTIONS.has(name)) throw new ExpressionFault(missingFunction(name), node);
+  if (functionsNamed(name).length === 0) throw new ExpressionFault(missingFunction(name), node);
   for (const arg of args) visit(arg, scope);
 }
 
+/** ngrok's has() takes an index too. */
 function visitHas(node: ASTNode, args: readonly ASTNode[], scope: Scope): void {
   const [field] = args;
-  if (args.length !== 1 || field === undefined || field.op !== ".") {
+  if (args.length !== 1 || field === undefined || (field.op !== "." && field.op !== "[]")) {
     throw new ExpressionFault(
-      'has() needs a field, such as has(conn.k8s.pod.id): for a map write `"key" in conn.k8s.pod.metadata.annotations`',
+      'has() needs a field or a key, such as has(conn.k8s.pod.metadata.annotations["key"])',
       node,
     );
   }
-  visitChain(field, scope, true);
+  if (field.op === ".") visitChain(field, scope, true);
+  else for (const operand of operands(field)) visit(operand, scope);
 }
 
 function visitMethod(node: ASTNode & { op: "rcall" }, scope: Scope): void {
-  const [name, receiver, args] = node.args;
-  scope.called.add(name);
-  const known = METHODS.has(name) || COMPREHENSIONS.has(name);
-  // `time.now()` and `rand.int()`: the name before the dot says more than the method's.
-  if (known || receiver.op !== "id") visit(receiver, scope);
-  else if (!scope.bound.has(receiver.args) && !Object.hasOwn(scope.environment.variables, receiver.args)) {
-    throw new ExpressionFault(missingVariable([receiver.args, name], scope.environment), node);
-  }
-  if (!known) throw new ExpressionFault(missingFunction(name), node);
-  if (!COMPREHENSIONS.has(name)) {
+  const [method, receiver, args] = node.args;
+  const isFree = receiver.op === "id" && !isBound({ word: receiver.args, node: receiver }, scope);
+  if (isFree && !Object.hasOwn(scope.environment.variables, receiver.args) && !isLiteral(receiver, scope)) {
+    const name = `${receiver.args}.${method}`;
+    scope.calls.add(name);
+    if (functionsNamed(name).length === 0) throw new ExpressionFault(unknownIn(name, scope), node);
+    scope.meanings.set(node, { kind: "function", name });
     for (const arg of args) visit(arg, scope);
     return;
   }
-  const [variable, ...bodies] = args;
+  scope.calls.add(method);
+  if (COMPREHENSIONS.has(method)) {
+    visitComprehension(node, scope);
+    return;
+  }
+  if (methodsNamed(method).length === 0) throw new ExpressionFault(missingFunction(method), node);
+  visit(receiver, scope);
+  for (const arg of args) visit(arg, scope);
+}
+
+/** `time.now()`, `rand.float()`: the name before the dot says more than the method's. */
+function unknownIn(name: string, { environment }: Scope): string {
+  const words = name.split(".");
+  const isNamespace = NAMESPACES.has(words[0] ?? "") || missingFunction(name).includes("not available");
+  return isNamespace ? missingFunction(name) : missingVariable(words, environment);
+}
+
+function visitComprehension(node: ASTNode & { op: "rcall" }, scope: Scope): void {
+  const [name, receiver, [variable, ...bodies]] = node.args;
+  visit(receiver, scope);
   if (variable?.op !== "id" || bodies.length < 1 || bodies.length > (name === "map" ? 2 : 1)) {
     throw new ExpressionFault(`write ${name}(x, ...) with a name and what is to be done with it`, node);
   }
-  if (Object.hasOwn(scope.environment.variables, variable.args)) {
+  const { environment } = scope;
+  const taken = Object.hasOwn(environment.variables, variable.args) || NAMESPACES.has(variable.args);
+  if (taken || isLiteral(variable, scope)) {
     throw new ExpressionFault(`\`${variable.args}\` is a variable already: use another name`, variable);
   }
-  const inside = { ...scope, bound: new Set([...scope.bound, variable.args]) };
+  scope.meanings.set(node, { kind: "loop", depth: scope.bound.length });
+  const inside = { ...scope, bound: [...scope.bound, variable.args] };
   for (const body of bodies) visit(body, inside);
-}
-
-/** The engine keeps the last of equal keys, turns numbers into text and drops a few names: only plain, distinct text stays. */
-function checkKeys(node: ASTNode & { op: "map" }): void {
-  const seen = new Set<unknown>();
-  for (const [key] of node.args) {
-    const text = key.op === "value" && typeof key.args === "string" ? key.args : undefined;
-    if (text === undefined || LOST_KEYS.has(text)) {
-      throw new ExpressionFault("a map's key is a string literal that is no reserved word: write it so", key);
-    }
-    if (seen.has(text))
-      throw new ExpressionFault(`the map has the key ${JSON.stringify(text)} twice: keep one`, key);
-    seen.add(text);
-  }
 }
