@@ -96,5 +96,18 @@ function sorted(found: readonly PlacedDiagnostic[], { files }: Manifests): reado
   const once = new Map(
     found.map((each) => [`${each.position.file} ${each.span.start} ${each.code} ${each.message}`, each]),
   );
-  return [...once.values()].sort((a, b) => key(a) - key(b) || a.span.start - b.span.start);
+  return withoutEchoes([...once.values()]).sort((a, b) => key(a) - key(b) || a.span.start - b.span.start);
+}
+
+/** What is left of an expression after YAML took a tag from it is no expression either: the tag is what to mend. */
+function withoutEchoes(found: readonly PlacedDiagnostic[]): PlacedDiagnostic[] {
+  const tags = found.filter(({ code }) => code === "PODGATE_YAML_TAG");
+  return found.filter(
+    (each) =>
+      tags.includes(each) ||
+      !tags.some(
+        ({ position, span }) =>
+          position.file === each.position.file && span.start <= each.span.start && each.span.end <= span.end,
+      ),
+  );
 }

@@ -159,7 +159,7 @@ function fitness(
     if (why !== undefined) {
       found.push({
         severity: "error",
-        code: coded?.[1] ?? "PODGATE_NO_RULES",
+        code: coded?.[1] ?? "PODGATE_UNFIT",
         path,
         message: coded?.[2] ?? why,
       });

@@ -8,6 +8,10 @@ export const METADATA = `${POD}.metadata`;
 export const ANNOTATIONS = `${METADATA}.annotations`;
 export const NAMESPACE = `${METADATA}.namespace`;
 export const ERROR_CODE = `${METADATA}.error_code`;
+export const LABELS = `${POD}.labels`;
+export const NAMESPACE_LABELS = "conn.k8s.namespace.labels";
+/** Maps of which a caller has some keys and others not. */
+const MAPS = [ANNOTATIONS, LABELS, NAMESPACE_LABELS];
 
 /** UTF-16 offsets into the expression. */
 export interface Range {
@@ -23,6 +27,14 @@ export interface Comparison {
   readonly range: Range;
 }
 
+/** An annotation or label taken by a written key; `asked`: only whether it is there. */
+export interface EntryRead {
+  readonly map: string;
+  readonly key: string;
+  readonly asked: boolean;
+  readonly range: Range;
+}
+
 export interface ExpressionFacts {
   /** Position of the rule and, in it, of the expression. */
   readonly rule: number;
@@ -31,8 +43,7 @@ export interface ExpressionFacts {
   /** Longest paths below `conn`, `endpoint` and so on. */
   readonly reads: readonly { readonly variable: string; readonly range: Range }[];
   readonly comparisons: readonly Comparison[];
-  /** Annotations taken by a written key; `asked` is only whether they are there. */
-  readonly annotations: readonly { readonly key: string; readonly asked: boolean; readonly range: Range }[];
+  readonly entries: readonly EntryRead[];
   readonly root: ASTNode | undefined;
 }
 
@@ -42,7 +53,7 @@ const engine = new Environment({ unlistedVariablesAreDyn: true });
 export function factsOf(policy: Policy): readonly ExpressionFacts[] {
   return policy.rules.flatMap((rule) =>
     rule.expressions.map(({ text }, expression) => {
-      const found: Found = { reads: [], comparisons: [], annotations: [] };
+      const found: Found = { reads: [], comparisons: [], entries: [] };
       const root = rootOf(text);
       if (root !== undefined) collect(root, found, false);
       return { rule: rule.index, expression, text, root, ...found };
@@ -62,11 +73,11 @@ function rootOf(text: string): ASTNode | undefined {
 interface Found {
   readonly reads: { variable: string; range: Range }[];
   readonly comparisons: Comparison[];
-  readonly annotations: { key: string; asked: boolean; range: Range }[];
+  readonly entries: EntryRead[];
 }
 
 function collect(node: ASTNode, found: Found, asked: boolean): void {
-  collectAnnotation(node, found, asked);
+  collectEntry(node, found, asked);
   const variable = variableOf(node);
   if (variable !== undefined) found.reads.push({ variable, range: rangeOf(node) });
   collectComparisons(node, found);
@@ -74,17 +85,17 @@ function collect(node: ASTNode, found: Found, asked: boolean): void {
   if (variable === undefined) for (const operand of operands(node)) collect(operand, found, isHas);
 }
 
-function collectAnnotation(node: ASTNode, found: Found, asked: boolean): void {
+function collectEntry(node: ASTNode, found: Found, asked: boolean): void {
   if (node.op === "in") {
-    const [key, container] = node.args;
-    const text = textOf(key);
-    if (text !== undefined && variableOf(container) === ANNOTATIONS) {
-      found.annotations.push({ key: text, asked: true, range: rangeOf(key) });
-    }
+    const [left, container] = node.args;
+    const key = textOf(left);
+    const map = mapOf(container);
+    if (key !== undefined && map !== undefined)
+      found.entries.push({ map, key, asked: true, range: rangeOf(left) });
     return;
   }
-  const key = annotationKey(node);
-  if (key !== undefined) found.annotations.push({ key, asked, range: rangeOf(node) });
+  const entry = entryOf(node);
+  if (entry !== undefined) found.entries.push({ ...entry, asked, range: rangeOf(node) });
 }
 
 function collectComparisons(node: ASTNode, found: Found): void {
@@ -112,16 +123,30 @@ function addComparison(
   }
 }
 
-/** `conn.k8s.pod.metadata.name`, or an annotation as `conn...annotations["key"]`. */
+/** `conn.k8s.pod.metadata.name`, or an entry as `entryName` has it. */
 export function operandName(node: ASTNode): string | undefined {
-  const key = annotationKey(node);
-  return key === undefined ? variableOf(node) : `${ANNOTATIONS}[${JSON.stringify(key)}]`;
+  const entry = entryOf(node);
+  return entry === undefined ? variableOf(node) : entryName(entry.map, entry.key);
 }
 
-function annotationKey(node: ASTNode): string | undefined {
-  if (node.op === "[]") return variableOf(node.args[0]) === ANNOTATIONS ? textOf(node.args[1]) : undefined;
+/** The same for every way to write it: `conn...annotations["key"]`. */
+export function entryName(map: string, key: string): string {
+  return `${map}[${JSON.stringify(key)}]`;
+}
+
+function entryOf(node: ASTNode): { readonly map: string; readonly key: string } | undefined {
+  if (node.op === "[]") {
+    const [map, key] = [mapOf(node.args[0]), textOf(node.args[1])];
+    return map === undefined || key === undefined ? undefined : { map, key };
+  }
   const name = variableOf(node);
-  return name?.startsWith(`${ANNOTATIONS}.`) ? name.slice(ANNOTATIONS.length + 1) : undefined;
+  const map = MAPS.find((candidate) => name?.startsWith(`${candidate}.`));
+  return map === undefined || name === undefined ? undefined : { map, key: name.slice(map.length + 1) };
+}
+
+function mapOf(node: ASTNode): string | undefined {
+  const name = variableOf(node);
+  return name !== undefined && MAPS.includes(name) ? name : undefined;
 }
 
 function variableOf(node: ASTNode): string | undefined {

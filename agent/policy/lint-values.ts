@@ -3,6 +3,7 @@ import type { Diagnostic } from "../model/diagnostic.ts";
 import { type ASTNode, operands } from "./cel/ast.ts";
 import type { Subject } from "./lint.ts";
 import {
+  ANNOTATIONS,
   type Comparison,
   ERROR_CODE,
   type ExpressionFacts,
@@ -41,8 +42,9 @@ export function impossibleValues({ facts, context, warnExpression }: Subject): r
       if (why !== undefined)
         found.push(warnExpression("PODGATE_IMPOSSIBLE_VALUE", each, why, comparison.range));
     }
-    for (const { key, range } of each.annotations) {
-      if (context.annotationPrefixes.some((prefix) => key.startsWith(prefix))) continue;
+    for (const { map, key, range } of each.entries) {
+      if (map !== ANNOTATIONS || context.annotationPrefixes.some((prefix) => key.startsWith(prefix)))
+        continue;
       const why =
         `policies never see annotation \`${key}\`: give it the prefix ${context.annotationPrefixes[0]}, ` +
         "in the pod and here";

@@ -6,7 +6,7 @@ import type { Diagnostic } from "../model/diagnostic.ts";
 import { childPath } from "./json-path.ts";
 import { type Caller, callersOf } from "./lint-callers.ts";
 import { type ExpressionFacts, factsOf, type Range } from "./lint-facts.ts";
-import { admitsTheUnknown, failsOpen, missingAnnotations, selfAsserted } from "./lint-identity.ts";
+import { admitsTheUnknown, failsOpen, missingEntries, selfAsserted } from "./lint-identity.ts";
 import { shadowedRules } from "./lint-rules.ts";
 import { constantRules, emptyVariables, impossibleValues, unknownNamespaces } from "./lint-values.ts";
 import type { Policy } from "./policy.ts";
@@ -25,6 +25,7 @@ export interface Subject {
   readonly callers: readonly Caller[];
   readonly context: LintContext;
   warnRule(code: string, rule: number, message: string): Diagnostic;
+  warnAction(code: string, rule: number, action: number, message: string): Diagnostic;
   warnExpression(
     code: string,
     at: Pick<ExpressionFacts, "rule" | "expression">,
@@ -36,7 +37,7 @@ export interface Subject {
 const CHECKS: readonly ((subject: Subject) => readonly Diagnostic[])[] = [
   failsOpen,
   admitsTheUnknown,
-  missingAnnotations,
+  missingEntries,
   selfAsserted,
   impossibleValues,
   unknownNamespaces,
@@ -55,6 +56,12 @@ export function lintPolicy(policy: Policy, path: string, context: LintContext): 
     callers: callersOf(facts),
     context,
     warnRule: (code, rule, message) => ({ severity: "warning", code, path: rulePath(rule), message }),
+    warnAction: (code, rule, action, message) => ({
+      severity: "warning",
+      code,
+      path: childPath(childPath(rulePath(rule), "actions"), action),
+      message,
+    }),
     warnExpression: (code, { rule, expression }, message, range) => ({
       severity: "warning",
       code,

@@ -130,18 +130,21 @@ function spanOf(document: Document.Parsed, text: string, path: string, range: Di
     const inside = writtenSpan(node, text, range);
     if (inside !== undefined) return inside;
   }
-  const start = anchor?.range?.[0] ?? document.range[0];
-  const end = exact && isScalar(node) && node.range ? node.range[1] : nameEnd(anchor, start);
-  return { start, end: Math.max(end, start) };
+  const shown = headOf(anchor) ?? anchor;
+  const start = shown?.range?.[0] ?? document.range[0];
+  if (exact && isScalar(node) && node.range) return { start, end: Math.max(node.range[1], start) };
+  return {
+    start,
+    end: isScalar(shown) ? (shown.range?.[1] ?? start) : isCollection(shown) ? start + 1 : start,
+  };
 }
 
-/** Of an object or list, its beginning is shown: the first key, or the key it stands under. */
-function nameEnd(anchor: Node | undefined, start: number): number {
-  if (isScalar(anchor)) return anchor.range?.[1] ?? start;
-  if (!isCollection(anchor)) return start;
-  const [first] = anchor.items;
-  const head: unknown = isMap(anchor) ? (first as Pair | undefined)?.key : first;
-  return isScalar(head) ? (head.range?.[1] ?? start) : start + 1;
+/** Of an object or list, its beginning is shown: the first key, or the first item. */
+function headOf(node: Node | undefined): Node | undefined {
+  if (!isCollection(node)) return undefined;
+  const [first] = node.items;
+  const head: unknown = isMap(node) ? (first as Pair | undefined)?.key : first;
+  return isScalar(head) && head.range ? head : undefined;
 }
 
 interface Found {
