@@ -31,12 +31,15 @@ type EngineType = object;
 const BYTES = typeOfExample('bytes("")');
 const DOUBLE = typeOfExample("1.5");
 const TYPE = typeOfExample("int");
+const TIME = typeOfExample("timestamp(0)");
+const LENGTH = typeOfExample('duration("0s")');
 const BOOL = typeOfExample("true");
 const LIST_OF_ANYTHING = typeOfExample("[dyn(1)]");
 
 /** What the engine offers to macros, which its type declarations leave out. */
 interface Checkable {
   checkedType?: EngineType;
+  readonly meta: { readonly check: (checker: Checker, node: Checkable, context: object) => EngineType };
   setMeta(
     key: "macro",
     macro: { typeCheck(checker: Checker, macro: object, context: object): EngineType },
@@ -79,6 +82,7 @@ function setRight(node: ASTNode, meanings: ReadonlyMap<ASTNode, Meaning>, source
   if (node.op === "rcall" && COMPREHENSIONS.has(node.args[0]) && isEmptyList(node.args[1])) {
     (node.args[1] as unknown as Checkable).checkedType = LIST_OF_ANYTHING;
   }
+  if (node.op === "+") letDurationGoFirst(checkable, node);
   for (const operand of operands(node)) setRight(operand, meanings, source);
 }
 
@@ -90,6 +94,16 @@ function letHasTakeAnything(call: Checkable, field: ASTNode | undefined): void {
     typeCheck(checker, _macro, context) {
       for (const operand of checked) if (operand.op !== "id") checker.check(operand, context);
       return BOOL;
+    },
+  });
+}
+
+/** A duration plus a timestamp is a timestamp: the engine takes the type on the left. */
+function letDurationGoFirst(sum: Checkable, { args: [left, right] }: ASTNode & { op: "+" }): void {
+  sum.setMeta("macro", {
+    typeCheck(checker, _macro, context) {
+      const isTime = checker.check(left, context) === LENGTH && checker.check(right, context) === TIME;
+      return isTime ? TIME : sum.meta.check(checker, sum, context);
     },
   });
 }

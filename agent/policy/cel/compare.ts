@@ -55,8 +55,9 @@ function number(value: bigint | number | Uint): bigint | number {
   return value instanceof Uint ? value.value : value;
 }
 
-/** Exact between bigint and number, as JavaScript compares them. */
+/** An int beside a double is compared as a double, which loses what lies beyond 2^53: so CEL wants it. */
 function order(left: bigint | number, right: bigint | number): number {
+  if (typeof left !== typeof right) return order(Number(left), Number(right));
   if (left < right) return -1;
   if (left > right) return 1;
   // Neither: equal, or one of them is NaN.
