@@ -2,6 +2,7 @@
 import { CHANCE } from "./chance.ts";
 import { CONVERSIONS } from "./conversion.ts";
 import { ENCODINGS } from "./encoding.ts";
+import { FORMAT } from "./format.ts";
 import { HASHES_OF_TEXT } from "./hash.ts";
 import { LISTS } from "./list.ts";
 import { NETWORK } from "./network.ts";
@@ -15,6 +16,7 @@ export const OVERLOADS: readonly Overload[] = [
   ...CONVERSIONS,
   ...TIMES,
   ...TEXT,
+  ...FORMAT,
   ...LISTS,
   ...NETWORK,
   ...ENCODINGS,
@@ -42,7 +44,6 @@ const HTTP = "it reads HTTP requests or responses, and on_tcp_connect runs befor
 const UNCLEAR = "what it gives is not documented well enough to decide on it";
 const REFUSED: ReadonlyMap<string, string> = new Map([
   ["secrets.get", "there is no vault: a policy never needs a secret to know a pod"],
-  ["format", "it is not built: join text with +"],
   ["sortBy", "it is not built: use map() and sort()"],
   ["url.parse", UNCLEAR],
   ["parseUrl", UNCLEAR],
