@@ -54,13 +54,13 @@ function parts(message: string): { readonly problem: string; readonly advice?: s
 }
 
 const ADVICE =
-  /^(in .*, write|to .*, (write|say)|add|begin|compare|correct|create|deny|end|give|guard|join|keep|leave|list|make|move|permit|put|quote|refer|remove|rename|say|shorten|split|test|use|write)\b/;
+  /^(in .*, write|to .*, (write|say)|add|allow|begin|compare|correct|create|deny|end|give|guard|join|keep|leave|list|make|move|permit|put|quote|refer|remove|rename|say|shorten|split|test|use|write)\b/;
 
 /** The line where it begins, cut to what fits around the offending text. */
 function excerpt({ span, position }: PlacedDiagnostic, text: string) {
   const lineStart = span.start - (position.column - 1);
   const lineEnd = text.indexOf("\n", span.start);
-  const line = text.slice(lineStart, lineEnd < 0 ? text.length : lineEnd).replace(/\r$/, "");
+  const line = withoutSecrets(text.slice(lineStart, lineEnd < 0 ? text.length : lineEnd).replace(/\r$/, ""));
   const start = span.start - lineStart;
   const end = Math.min(Math.max(span.end - lineStart, start + 1), Math.max(line.length, start + 1));
   const from = start > MOST_COLUMNS / 2 && line.length > MOST_COLUMNS ? start - MOST_COLUMNS / 4 : 0;
@@ -72,6 +72,11 @@ function excerpt({ span, position }: PlacedDiagnostic, text: string) {
     line: `${before}${offending}${after}`,
     underline: `${" ".repeat(width(before))}^${"~".repeat(Math.max(width(offending) - 1, 0))}`,
   };
+}
+
+/** A policy may hold a private key, and what lint prints ends up in the logs of a build. */
+function withoutSecrets(line: string): string {
+  return line.replace(/(-----BEGIN [A-Z ]*PRIVATE KEY-----).*/, "$1...");
 }
 
 function shown(text: string): string {

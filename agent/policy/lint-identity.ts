@@ -28,7 +28,7 @@ export function failsOpen({
 }: Subject): readonly Diagnostic[] {
   for (const caller of callers) {
     const whole = askCaller(policy, caller);
-    if (whole.kind !== "deny" || !isAdmitted(ask(policy, oversized(caller)))) continue;
+    if (!isDeniedByRule(whole) || !isAdmitted(ask(policy, oversized(caller)))) continue;
     const at = facts.find((each) => each.rule === whole.rule && mentionsError(each));
     const message =
       "any pod whose annotations are over 1024 bytes has error_code ERR_NGROK_28000 and passes this rule, whatever its " +
@@ -47,7 +47,7 @@ export function admitsTheUnknown({ policy, facts, callers, warnRule }: Subject):
   const [first] = facts.filter((each) => each.reads.some(({ variable }) => isOfPod(variable)));
   if (first === undefined || facts.some(mentionsError)) return [];
   if (!isAdmitted(ask(policy, nobody))) return [];
-  if (!callers.some((caller) => askCaller(policy, caller).kind === "deny")) return [];
+  if (!callers.some((caller) => isDeniedByRule(askCaller(policy, caller)))) return [];
   const message =
     "a caller that cannot be identified passes this policy: begin it with a rule that denies " +
     `${ERROR_CODE} != ""`;
@@ -115,6 +115,11 @@ function isAnchor(variable: string): boolean {
     [NAMESPACE, `${METADATA}.name`, `${POD}.id`, `${POD}.service_account`].includes(variable) ||
     variable.startsWith(NAMESPACE_LABELS)
   );
+}
+
+/** And not because an expression failed, which nobody meant. */
+function isDeniedByRule(outcome: Outcome): outcome is Outcome & { kind: "deny"; reason: "rule" } {
+  return outcome.kind === "deny" && outcome.reason === "rule";
 }
 
 function isAdmitted(outcome: Outcome): boolean {

@@ -16,8 +16,12 @@ const known: Readonly<Record<string, readonly string[]>> = {
     `warning PODGATE_MISSING_KEY 18: ${annotation}`,
     `warning PODGATE_SELF_ASSERTED 18: ${annotation}`,
   ],
+  "by-country.yaml": ["warning PODGATE_EMPTY_VARIABLE 4: conn.geo.country_code"],
+  "deny-an-address.yaml": [],
   "fail-closed.yaml": [],
   "fail-open.yaml": ["warning PODGATE_FAIL_OPEN 4: conn.k8s.pod.metadata.error_code"],
+  "forward-by-address.yaml": [],
+  "http-steps.yaml": ["error ERR_NGROK_2236 15: on_http_respons"],
   "multi-tenant.yaml": [],
   "one-liners.yaml": [
     "warning PODGATE_IDENTITY_UNHANDLED 7: expressions",
@@ -34,6 +38,15 @@ const known: Readonly<Record<string, readonly string[]>> = {
     "warning PODGATE_NO_NAMESPACE 4: metadata",
     'error PODGATE_YAML_TAG 18: !(conn.k8s.pod.metadata.name in ["nightly-1", "nightly-2"])',
   ],
+  "restrict-ips.yaml": ["warning ERR_NGROK_393 23: config"],
+  "restrict-then-forward.json": [],
+  "set-vars.yaml": [],
+  "shared-policy.yaml": [
+    "warning PODGATE_NO_NAMESPACE 4: metadata",
+    "warning PODGATE_NO_NAMESPACE 17: metadata",
+  ],
+  "terminate-tls.yaml": ["warning PODGATE_NO_NAMESPACE 3: metadata"],
+  "tls-cloud-endpoint.yaml": [],
   "tenant-annotation.yaml": [
     `warning PODGATE_MISSING_KEY 3: ${tenant}`,
     `warning PODGATE_SELF_ASSERTED 3: ${tenant}`,

@@ -27,6 +27,14 @@ describe("a policy that fails open", () => {
   });
 });
 
+describe("a policy that hangs on time or chance", () => {
+  it("is told the same every time", () => {
+    const chance = `rand.double() < 0.5 && ${M}.namespace == "a" => deny`;
+    const time = `timestamp(time.now).getHours() < 8 => deny`;
+    for (let run = 0; run < 5; run++) expect(codes(rules(chance, time))).toEqual([]);
+  });
+});
+
 describe("a caller that cannot be identified", () => {
   it("is not thought of where a deny names whom it denies", () => {
     expect(told(rules(`${M}.namespace == "sandbox" => deny`))).toEqual([
@@ -60,6 +68,7 @@ describe("an annotation that a pod may not have", () => {
   it.each([
     ["in &&", `"k8s.ngrok.com/tier" in ${M}.annotations && ${key} != "gold" => deny`],
     ["in ||", `!("k8s.ngrok.com/tier" in ${M}.annotations) || ${key} != "gold" => deny`],
+    ["by has()", `has(${key}) && ${key} != "gold" => deny`],
     ["in an expression beside it", `${key} == "gold" ;; "k8s.ngrok.com/tier" in ${M}.annotations => deny`],
   ])("is none where its presence is asked %s", (_title, line) => {
     expect(codes(rules(closed, inTeam, line))).toEqual([]);
@@ -84,6 +93,25 @@ describe("an annotation that a pod may not have", () => {
       "PODGATE_MISSING_KEY on_tcp_connect[2].expressions[0]",
       "PODGATE_MISSING_KEY on_tcp_connect[4].expressions[0]",
     ]);
+  });
+
+  it("may be missed by an action too, which is told at the action", () => {
+    const metadata = { tier: `\${${key}}` };
+    const log = (expressions: readonly string[]) =>
+      `on_tcp_connect:\n  - ${JSON.stringify({ expressions, actions: [{ type: "log", config: { metadata } }] })}\n`;
+    const own = `${M}.namespace == "team"`;
+    expect(lintText(log([own])).map(({ code, path }) => `${code} ${path}`)).toEqual([
+      "PODGATE_MISSING_KEY on_tcp_connect[0].actions[0]",
+    ]);
+    expect(codes(log([own, `"k8s.ngrok.com/tier" in ${M}.annotations`]))).toEqual([]);
+  });
+
+  it("is missed like a label is", () => {
+    const label = 'conn.k8s.pod.labels["app"] != "web" => deny';
+    expect(codes(rules(closed, inTeam, label))).toEqual(["PODGATE_MISSING_KEY"]);
+    expect(codes(rules(closed, `"app" in conn.k8s.pod.labels => deny`))).toEqual(["PODGATE_SELF_ASSERTED"]);
+    const ofNamespace = `!("team" in conn.k8s.namespace.labels) || conn.k8s.namespace.labels["team"] != "web" => deny`;
+    expect(codes(rules(closed, ofNamespace))).toEqual([]);
   });
 
   it("alone is nothing to trust, unless the namespace is asked too", () => {
@@ -154,6 +182,13 @@ describe("a rule that never decides", () => {
     expect(lintText(text).map(({ code, path }) => `${code} ${path}`)).toEqual([
       "PODGATE_SHADOWED_RULE on_tcp_connect[2]",
     ]);
+  });
+
+  it("is not one after a rule that goes on", () => {
+    const log = { expressions: ["1 == 1"], actions: [{ type: "log", config: { metadata: {} } }] };
+    const end = { expressions: ["1 == 1"], actions: [{ type: "deny" }] };
+    expect(codes(JSON.stringify({ on_tcp_connect: [log, end] }))).toEqual([]);
+    expect(codes(JSON.stringify({ on_tcp_connect: [end, log] }))).toEqual(["PODGATE_SHADOWED_RULE"]);
   });
 
   it("is not one that demands less", () => {
