@@ -4,13 +4,16 @@ import { NO_RULE } from "./dataplane/abi.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
 import { type ServiceNames, serviceNames } from "./guard/service-names.ts";
 import { podIdentity } from "./identity/pod-identity.ts";
-import { type Identity, unresolved } from "./model/identity.ts";
+import { type Identity, type PodIdentity, unresolved } from "./model/identity.ts";
 import { type LocalPod, type ObjectRef, refKey } from "./model/objects.ts";
-import type { Reason } from "./model/verdict.ts";
-import { evaluate } from "./policy/evaluate.ts";
+import type { Decision, Reason, Verdict } from "./model/verdict.ts";
 import type { Rule } from "./policy/policy.ts";
+import { isSame, logOf, Recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import type { Decided, RuleRecord, VerdictRecord } from "./verdict/record.ts";
+
+/** A decision in the kernel's numbers. */
+type Numbered = Pick<KernelEvent, "action" | "reason" | "policy" | "rule">;
 
 /** Pods that are gone and may still have events on the way. */
 const REMEMBERED_PODS = 10_000;
@@ -20,6 +23,7 @@ export class Narrator {
   readonly #annotationPrefixes: readonly string[];
   readonly #pods = new Map<string, LocalPod>();
   #latest: Reconciled | undefined;
+  #recall: Recall | undefined;
   #names: ServiceNames | undefined;
 
   constructor(dataplane: Pick<Dataplane, "podUid" | "policies">, annotationPrefixes: readonly string[]) {
@@ -30,6 +34,7 @@ export class Narrator {
   learn(latest: Reconciled): void {
     if (latest.snapshot !== this.#latest?.snapshot) this.#names = undefined;
     this.#latest = latest;
+    this.#recall = undefined;
     for (const pod of latest.snapshot.localPods) {
       this.#pods.delete(pod.uid);
       this.#pods.set(pod.uid, pod);
@@ -45,26 +50,61 @@ export class Narrator {
     const uid = event.pod === 0 ? undefined : this.#dataplane.podUid(event.pod);
     const pod = uid === undefined ? undefined : this.#pods.get(uid);
     const identity: Identity =
-      pod === undefined ? unresolved("") : { kind: "pod", pod: podIdentity(pod, this.#annotationPrefixes) };
+      pod === undefined ? unresolved("") : { kind: "pod", pod: this.#podIdentity(pod) };
     const audited = event.audited;
+    const verdicts = this.#travel(event, identity);
+    const log = logOf(verdicts);
     return {
       time: Math.round(bootTime + Number(event.time / 1_000_000n)),
-      ...this.#decided(event, identity),
+      ...this.#decided(event, verdicts),
       layer: event.layer,
       ...(uid !== undefined && { pod: { namespace: pod?.namespace ?? "", name: pod?.name ?? "", uid } }),
       process: { pid: event.pid, comm: event.comm },
       destination: this.#place(event.dialled),
       ...(event.action === "forward" && { forwardedTo: this.#place(event.target) }),
       errorCode: errorCode(event, identity),
-      ...(audited && { audited: this.#decided(audited, identity) }),
+      ...(audited && {
+        audited: this.#decided(
+          audited,
+          verdicts.flatMap((verdict) => verdict.audited ?? []),
+        ),
+      }),
+      ...(log.length > 0 && { log }),
       suppressed: event.suppressed,
     };
   }
 
-  #decided(event: Pick<KernelEvent, "action" | "reason" | "policy" | "rule">, identity: Identity): Decided {
+  #podIdentity(pod: LocalPod): PodIdentity {
+    return podIdentity(pod, this.#annotationPrefixes, this.#latest?.snapshot.namespaces);
+  }
+
+  /** Empty where things have changed so much since that another verdict would come out. */
+  #travel(event: KernelEvent, identity: Identity): readonly Verdict[] {
+    if (this.#latest === undefined) return [];
+    this.#recall ??= new Recall(this.#latest);
+    const verdicts = this.#recall.travel(identity, event.dialled);
+    const made = this.#made(event);
+    return verdicts.some((verdict) => isSame(verdict, made)) ? verdicts : [];
+  }
+
+  #made({
+    action,
+    reason,
+    policy: number,
+    rule,
+  }: Numbered): Pick<Decision, "action" | "reason" | "policy" | "rule"> {
+    const policy = this.#dataplane.policies.ref(number);
+    return { action, reason, ...(policy && { policy }), ...(rule !== NO_RULE && { rule }) };
+  }
+
+  /** `asked`: what the same question gives now. */
+  #decided(event: Numbered, asked: readonly Decision[]): Decided {
     const policy = this.#dataplane.policies.ref(event.policy);
     const rule = policy === undefined || event.rule === NO_RULE ? undefined : this.#rule(policy, event.rule);
-    const error = policy && this.#error(event.reason, policy, identity);
+    const made = this.#made(event);
+    const error =
+      asked.find((decision) => isSame(decision, made))?.error ??
+      (policy && this.#problem(made.reason, policy));
     return {
       verdict: event.action,
       reason: event.reason,
@@ -84,14 +124,9 @@ export class Narrator {
     return rule === undefined ? { index } : { index, ...describe(rule) };
   }
 
-  /** The kernel holds no texts: what went wrong is found by asking again. */
-  #error(reason: Reason, policy: ObjectRef, identity: Identity): string | undefined {
-    if (reason === "policy-invalid" || reason === "target-not-found") {
-      return this.#latest?.policies.get(refKey(policy))?.problem?.message;
-    }
-    const inForce = reason === "expression-error" ? this.#inForce(policy) : undefined;
-    const outcome = inForce && evaluate(inForce, identity);
-    return outcome?.kind === "deny" && outcome.reason === "expression-error" ? outcome.error : undefined;
+  #problem(reason: Reason, policy: ObjectRef): string | undefined {
+    const broken = reason === "policy-invalid" || reason === "target-not-found";
+    return broken ? this.#latest?.policies.get(refKey(policy))?.problem?.message : undefined;
   }
 
   #place(at: KernelEvent["dialled"]): VerdictRecord["destination"] {

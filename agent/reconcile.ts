@@ -73,7 +73,9 @@ export class Reconciler {
     const { trustedNamespaces } = this.#options;
     const guardSet = computeGuards(snapshot, policies, { trustedNamespaces, ownAddresses });
     const nodes = nodeAddresses(snapshot, ownAddresses);
-    const applied = await this.#dataplane.apply(this.#want(guardSet, registration, nodes));
+    const applied = await this.#dataplane.apply(
+      this.#want(guardSet, registration, nodes, snapshot.namespaces),
+    );
     return {
       snapshot,
       policies,
@@ -95,7 +97,12 @@ export class Reconciler {
     return registerPods(pods, podCgroups, taskNetns(), cgroupId, this.#options);
   }
 
-  #want(guardSet: GuardSet, registration: Registration, nodes: readonly IpAddress[]): Want {
+  #want(
+    guardSet: GuardSet,
+    registration: Registration,
+    nodes: readonly IpAddress[],
+    namespaces: Snapshot["namespaces"],
+  ): Want {
     const guards = guardSet.guards.map(
       (guard): WantGuard => ({
         key: guard.key,
@@ -109,7 +116,7 @@ export class Reconciler {
       nodeAddresses: nodes,
       guards: [...guards, ...linkLocalGuard(guardSet)],
       pods: registration.registered.map(({ pod, cgroupIds, netnsCookies }) => ({
-        identity: podIdentity(pod, this.#options.annotationPrefixes),
+        identity: podIdentity(pod, this.#options.annotationPrefixes, namespaces),
         cgroupIds,
         netnsCookies,
         addresses: pod.hostNetwork ? [] : pod.ips,

@@ -1,5 +1,6 @@
 /** All that the agent knows of the cluster: one reflector for each resource, together an immutable snapshot. */
 import type { Clock } from "../model/clock.ts";
+import type { Namespace } from "../model/objects.ts";
 import type { Api } from "./api.ts";
 import type { Condition } from "./conditions.ts";
 import type { Log } from "./log.ts";
@@ -22,7 +23,10 @@ export class Cluster {
   readonly #onChange: () => void;
   #announced = false;
   #snapshot: Snapshot | undefined;
-  readonly #namespaces = memo((names: readonly string[]) => new Set(names));
+  readonly #namespaces = memo(
+    (all: readonly Namespace[]): ReadonlyMap<string, Namespace> =>
+      new Map(all.map((each) => [each.name, each])),
+  );
   readonly #endpoints = memo(<T>(agents: readonly T[], clouds: readonly T[]) => [...agents, ...clouds]);
 
   constructor(options: ClusterOptions) {

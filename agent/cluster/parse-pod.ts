@@ -29,6 +29,8 @@ export function parseLocalPod(object: Fields, metadata: Metadata, report: Report
   return {
     ...parsePod(object, metadata, report),
     annotations,
+    labels: textMap(metadata.labels, "metadata.labels", report),
+    serviceAccount: textField(field(object, "spec"), "serviceAccountName", "spec", report),
     ...(configHash ? { configHash } : {}),
   };
 }

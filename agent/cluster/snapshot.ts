@@ -4,6 +4,7 @@ import type {
   Endpoint,
   EndpointSlice,
   LocalPod,
+  Namespace,
   Node,
   Pod,
   ReferenceGrant,
@@ -17,8 +18,8 @@ export interface Snapshot {
   /** This node's pods, completed and hostNetwork ones too. */
   readonly localPods: readonly LocalPod[];
   readonly nodes: readonly Node[];
-  /** Names of the namespaces that exist. */
-  readonly namespaces: ReadonlySet<string>;
+  /** The namespaces that exist, by name. */
+  readonly namespaces: ReadonlyMap<string, Namespace>;
   readonly services: readonly Service[];
   readonly endpointSlices: readonly EndpointSlice[];
   readonly referenceGrants: readonly ReferenceGrant[];

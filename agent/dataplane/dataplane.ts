@@ -7,7 +7,7 @@ import type { Clock } from "../model/clock.ts";
 import { type Identity, unresolved } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
 import { subjects } from "../policy/materialize.ts";
-import type { Scope } from "../policy/policy.ts";
+import type { SubjectScope } from "../policy/policy.ts";
 import { NO_RULE, SUBJECT_NAMESPACE, SUBJECT_POD, SUBJECT_UNRESOLVED } from "./abi.ts";
 import { AddressTables } from "./address-tables.ts";
 import { Budget, type Demand, type Pressure } from "./capacity.ts";
@@ -165,7 +165,7 @@ export class Dataplane {
   }
 
   /** Guards that exist always fit; new ones only while the maps are under 90 %. The rest share one that refuses. */
-  #admit(guards: readonly WantGuard[], subjectsOf: Readonly<Record<Scope, readonly Subject[]>>) {
+  #admit(guards: readonly WantGuard[], subjectsOf: Readonly<Record<SubjectScope, readonly Subject[]>>) {
     const budget = new Budget({
       destinations: this.#maps.destinations.maxEntries,
       node_ports: this.#maps.node_ports.maxEntries,
@@ -191,7 +191,7 @@ export class Dataplane {
     return { admitted: [...admitted, overLimit(refused)], refused: refused.map(({ key }) => key), budget };
   }
 
-  #subjects(scope: Scope, pods: readonly WantPod[]): readonly Subject[] {
+  #subjects(scope: SubjectScope, pods: readonly WantPod[]): readonly Subject[] {
     const nobody = {
       code: subjectCode(SUBJECT_UNRESOLVED, 0),
       identity: unresolved("the caller is no pod that this node's agent knows"),

@@ -2,7 +2,7 @@
 import type { IpAddress } from "../model/address.ts";
 import type { Identity, PodIdentity } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
-import type { Scope } from "../policy/policy.ts";
+import type { SubjectScope } from "../policy/policy.ts";
 
 export interface WantPod {
   /** With an error code (ERR_NGROK_28000) the pod has verdicts of its own in every guard. */
@@ -19,7 +19,7 @@ export interface WantGuard {
   readonly destinations: readonly { readonly address: IpAddress; readonly port: number }[];
   readonly nodePorts: readonly number[];
   /** What of a caller its verdict depends on. */
-  readonly scope: Scope;
+  readonly scope: SubjectScope;
   /** Pure; called once per subject. */
   readonly decide: (identity: Identity) => Verdict;
 }

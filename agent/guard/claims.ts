@@ -1,6 +1,8 @@
 /** What each policy object asks to guard, and which part of that it may. */
+import type { EndpointFacts } from "../model/connection.ts";
 import type { ConnectionPolicy, Endpoint, ObjectRef } from "../model/objects.ts";
 import { refKey } from "../model/objects.ts";
+import { endpointFacts } from "./endpoint-facts.ts";
 import type { Failsafe } from "./failsafe.ts";
 import type { FallThrough, Problem } from "./guard.ts";
 import type { Ownership } from "./ownership.ts";
@@ -12,6 +14,7 @@ import { isBound, type Wish, wishesOf } from "./wishes.ts";
 export interface Claim {
   readonly resolved: ResolvedPolicy;
   readonly fallThrough: FallThrough;
+  readonly endpoint: EndpointFacts;
   /** Undefined: the object is not about connections inside the cluster. */
   readonly doors: readonly Door[] | undefined;
   readonly problems: readonly Problem[];
@@ -27,7 +30,8 @@ export function claimOf(object: Endpoint | ConnectionPolicy, resolved: ResolvedP
   // An endpoint reached by its url sends on what falls through. One that guards its upstream is already there.
   const fallThrough: FallThrough = isBound(object) ? endpointFallThrough(object) : { kind: "allow" };
   const wishes = wishesOf(object, resolved, realm.routes);
-  if (wishes === undefined) return { resolved, fallThrough, doors: undefined, problems: [] };
+  const claim = { resolved, fallThrough, endpoint: endpointFacts(object) };
+  if (wishes === undefined) return { ...claim, doors: undefined, problems: [] };
   const doors = new Map<string, Door>();
   const problems: Problem[] = [];
   for (const wish of wishes) {
@@ -35,7 +39,7 @@ export function claimOf(object: Endpoint | ConnectionPolicy, resolved: ResolvedP
     if ("reason" in granted) problems.push(granted);
     else for (const door of granted) doors.set(door.key, door);
   }
-  return { resolved, fallThrough, doors: [...doors.values()], problems };
+  return { ...claim, doors: [...doors.values()], problems };
 }
 
 function grant(object: ObjectRef, wish: Wish, realm: Realm): readonly Door[] | Problem {

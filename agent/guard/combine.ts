@@ -3,8 +3,11 @@ import type { Decision } from "../model/verdict.ts";
 
 /** `decisions` are in the order of their objects' keys: of several equal ones the first is reported. */
 export function combine(decisions: readonly Decision[]): Decision {
-  const deny = decisions.find(({ action }) => action !== "allow" && action !== "forward");
+  const deny = decisions.find(({ action }) => action === "deny");
   if (deny !== undefined) return deny;
+  // Undecided, and nobody refuses for certain. Whatever else an action may be, it is no allow.
+  const undecided = decisions.find(({ action }) => action !== "allow" && action !== "forward");
+  if (undecided !== undefined) return undecided;
   const forwards = decisions.filter(({ action }) => action === "forward");
   const [first] = forwards;
   if (first !== undefined) {

@@ -1,8 +1,10 @@
 /** What an object's author is told: the `Accepted` condition. */
 import type { Claim } from "./claims.ts";
 import type { Condition, Problem } from "./guard.ts";
+import type { Routes } from "./routes.ts";
+import { describePlacement, placementOf } from "./words.ts";
 
-export function conditionOf({ resolved, doors, problems }: Claim): Condition {
+export function conditionOf({ resolved, doors, problems }: Claim, routes: Routes): Condition {
   const { kind, namespace, name, uid, generation } = resolved.object;
   const about = { object: { kind, namespace, name }, uid, generation };
   // What is not about pods is none of ours, whatever its policy says; a reference that leads nowhere could be about pods.
@@ -18,7 +20,10 @@ export function conditionOf({ resolved, doors, problems }: Claim): Condition {
     return { ...about, accepted: true, reason: "NotApplicable", message };
   }
   const guarded = doors.map(({ key }) => key).sort();
-  return { ...about, accepted: true, reason: "Accepted", message: `guards ${guarded.join(", ")}` };
+  const where = placementOf(resolved, routes);
+  const mode = resolved.object.audit ? "audits" : "guards";
+  const message = `${mode} ${guarded.join(", ")}${where === undefined ? "" : `; ${describePlacement(where)}`}`;
+  return { ...about, accepted: true, reason: "Accepted", message };
 }
 
 function policyProblems(problem: Problem | undefined, guards: boolean): readonly Problem[] {

@@ -1,5 +1,6 @@
 /** A guard is everything that applies to one destination address, combined. These are the words of this folder. */
 import type { IpAddress } from "../model/address.ts";
+import type { EndpointFacts, Known } from "../model/connection.ts";
 import type { ObjectRef } from "../model/objects.ts";
 import type { Policy } from "../policy/policy.ts";
 
@@ -35,16 +36,31 @@ export interface GuardPolicy {
   readonly fallThrough: FallThrough;
   /** The Services that the guard's addresses stand for, as this policy sees it: a forward to one of them is an allow. */
   readonly home: readonly ServiceRef[];
+  readonly endpoint: EndpointFacts;
+}
+
+/**
+ * What is the same for all connections to a guard's addresses. Only what some policy of it reads is ever known here:
+ * addresses that no policy tells apart share a guard.
+ */
+export interface GuardContext {
+  readonly family: Known<4 | 6>;
+  readonly serverIp: Known<IpAddress>;
+  readonly serverPort: Known<number>;
 }
 
 export interface Guard {
-  /** Which objects guard, and as which Services. Never changes because a policy's text does. */
+  /**
+   * Which objects guard, and as which Services; and, where a policy reads it, at which address, port or family.
+   * Changes with a policy's text only when that begins or ceases to read one of those.
+   */
   readonly key: string;
   readonly destinations: readonly Destination[];
   /** Ports guarded at every address of every node. */
   readonly nodePorts: readonly number[];
   /** In the order of their objects' keys: the first that denies is the one reported. */
   readonly policies: readonly GuardPolicy[];
+  readonly context: GuardContext;
 }
 
 export type ConditionReason =

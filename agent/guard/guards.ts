@@ -4,6 +4,7 @@ import type { IpAddress } from "../model/address.ts";
 import { refKey } from "../model/objects.ts";
 import { type Claim, claimOf } from "./claims.ts";
 import { conditionOf } from "./conditions.ts";
+import { NO_CONTEXT, splitByContext } from "./context.ts";
 import { type Cover, coverageOf } from "./coverage.ts";
 import { failsafe } from "./failsafe.ts";
 import type { Condition, Destination, Guard, GuardPolicy, ServiceRef } from "./guard.ts";
@@ -53,16 +54,20 @@ export function computeGuards(
   }
   claims.sort((a, b) => compare(refKey(a.resolved.object), refKey(b.resolved.object)));
   const covers = coverageOf(claims, services, failsafeOfCluster, nodes);
-  return { guards: groupCovers(covers, claims), conditions: claims.map(conditionOf), routes, claims };
+  const guards = groupCovers(covers, claims).flatMap((guard) => splitByContext(guard, routes));
+  return {
+    guards: guards.sort((a, b) => compare(a.key, b.key)),
+    conditions: claims.map((claim) => conditionOf(claim, routes)),
+    routes,
+    claims,
+  };
 }
 
 /** Addresses with the same policies, seen as the same Services, share one guard. */
 function groupCovers(covers: readonly Cover[], claims: readonly Claim[]): readonly Guard[] {
   const claimsByKey = new Map(claims.map((claim) => [refKey(claim.resolved.object), claim]));
   const groups = Map.groupBy(covers, guardKey);
-  return [...groups]
-    .map(([key, places]) => guardOf(key, places, claimsByKey))
-    .sort((a, b) => compare(a.key, b.key));
+  return [...groups].map(([key, places]) => guardOf(key, places, claimsByKey));
 }
 
 function guardOf(key: string, places: readonly Cover[], claims: ReadonlyMap<string, Claim>): Guard {
@@ -83,10 +88,11 @@ function guardOf(key: string, places: readonly Cover[], claims: ReadonlyMap<stri
       const claim = claims.get(policy);
       return claim === undefined ? [] : [guardPolicy(claim, home)];
     }),
+    context: NO_CONTEXT,
   };
 }
 
-function guardPolicy({ resolved, fallThrough }: Claim, home: readonly Door[]): GuardPolicy {
+function guardPolicy({ resolved, fallThrough, endpoint }: Claim, home: readonly Door[]): GuardPolicy {
   const { kind, namespace, name, audit } = resolved.object;
   return {
     object: { kind, namespace, name },
@@ -94,6 +100,7 @@ function guardPolicy({ resolved, fallThrough }: Claim, home: readonly Door[]): G
     audit,
     fallThrough,
     home: home.map(({ service, port }): ServiceRef => ({ service, port })),
+    endpoint,
   };
 }
 

@@ -1,39 +1,69 @@
-/** What one policy decides about one caller, with its forwards followed to the end. */
+/** What one policy decides about one connection, with its forwards followed to the end. */
+
+import { isIpv4 } from "../model/address.ts";
+import { type Connection, type EndpointFacts, UNKNOWN } from "../model/connection.ts";
 import type { Identity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
-import type { Decision, Reason } from "../model/verdict.ts";
+import type { Decision, LogMetadata, Reason } from "../model/verdict.ts";
 import { evaluate } from "../policy/evaluate.ts";
+import type { Outcome } from "../policy/policy.ts";
+import type { Observer, Resolve } from "../policy/run.ts";
 import { type EndpointUrl, parseUpstreamUrl } from "../policy/url.ts";
 import { combine } from "./combine.ts";
 import type { FallThrough, GuardPolicy, InForce, ServiceRef } from "./guard.ts";
-import type { RegisteredEndpoint, Routes } from "./routes.ts";
+import type { RegisteredEndpoint, Route, Routes } from "./routes.ts";
 import { targetOf } from "./target.ts";
+import { describeOutcome } from "./words.ts";
 
 /** Endpoints that one forward may lead through, one after another. */
 const MAX_CHAIN = 4;
 /** Policies run for one decision. Many endpoints under one url, chained, would otherwise multiply. */
 const MAX_POLICIES = 64;
 
-/** A policy of a guard, asked on its own. `suppressed`: an audited endpoint on the way would have refused. */
-export function judgeGuardPolicy(
-  policy: GuardPolicy,
-  identity: Identity,
-  routes: Routes,
-  auditedRefuse: boolean,
-): { readonly decision: Decision; readonly suppressed: boolean } {
-  const trail = { policiesRun: 0, suppressed: false };
-  const decision = judge(policy, { identity, routes, home: policy.home, auditedRefuse, path: [], trail });
-  return { decision, suppressed: trail.suppressed };
+export interface Caller {
+  readonly identity: Identity;
+  readonly connection: Connection;
 }
 
-interface Judged {
+export interface JudgedPolicy {
+  readonly decision: Decision;
+  /** An audited endpoint on the way would have refused. */
+  readonly suppressed: boolean;
+  /** What the `log` actions of all policies on the way recorded, in the order in which they ran. */
+  readonly log: readonly LogMetadata[];
+}
+
+/** Sees every policy that is asked on the way, for who explains the decision. */
+export interface Watcher {
+  /** `depth`: how many endpoints led here. */
+  asked(judged: Judged, depth: number): Observer | undefined;
+  /** Undefined: there are no rules that can be run. */
+  answered(judged: Judged, outcome: Outcome | undefined): void;
+}
+
+/** A policy of a guard, asked on its own. */
+export function judgeGuardPolicy(
+  policy: GuardPolicy,
+  caller: Caller,
+  routes: Routes,
+  auditedRefuse: boolean,
+  watcher?: Watcher,
+): JudgedPolicy {
+  const trail: Trail = { policiesRun: 0, suppressed: false, log: [] };
+  const { home } = policy;
+  const decision = judge(policy, { caller, routes, home, auditedRefuse, path: [], trail, watcher });
+  return { decision, suppressed: trail.suppressed, log: trail.log };
+}
+
+export interface Judged {
   readonly object: ObjectRef;
   readonly inForce: InForce;
   readonly fallThrough: FallThrough;
+  readonly endpoint: EndpointFacts;
 }
 
 interface Journey {
-  readonly identity: Identity;
+  readonly caller: Caller;
   readonly routes: Routes;
   /** The Services dialled. */
   readonly home: readonly ServiceRef[];
@@ -42,6 +72,7 @@ interface Journey {
   /** Keys of the objects on the way here, the guarding one first. */
   readonly path: readonly string[];
   readonly trail: Trail;
+  readonly watcher: Watcher | undefined;
 }
 
 /** What one decision did so far, on all branches. */
@@ -49,16 +80,29 @@ interface Trail {
   policiesRun: number;
   /** An audited endpoint on the way would have refused. */
   suppressed: boolean;
+  readonly log: LogMetadata[];
 }
 
 function judge(policy: Judged, journey: Journey): Decision {
-  const { object, inForce } = policy;
+  const { object, inForce, endpoint } = policy;
+  const { watcher, path } = journey;
   journey.trail.policiesRun++;
-  if (inForce.kind === "refusal") return deny(inForce.reason, object);
-  const outcome = evaluate(inForce.policy, journey.identity);
+  const observer = watcher?.asked(policy, path.length);
+  if (inForce.kind === "refusal") {
+    watcher?.answered(policy, undefined);
+    return deny(inForce.reason, object);
+  }
+  const facts = { ...journey.caller, endpoint };
+  const outcome = evaluate(inForce.policy, facts, forwardFault(object, journey), observer);
+  watcher?.answered(policy, outcome);
+  journey.trail.log.push(...(outcome.log ?? []));
   switch (outcome.kind) {
     case "deny":
-      return deny(outcome.reason, object, outcome.rule);
+      return deny(outcome.reason, object, outcome.rule, describeOutcome(outcome));
+    case "undecided": {
+      const by = { policy: refOf(object), rule: outcome.rule, error: describeOutcome(outcome) ?? "" };
+      return { action: "proxy", reason: "pending", ...by };
+    }
     case "fell-through":
       return fallThrough(policy, journey);
     case "forward":
@@ -66,7 +110,10 @@ function judge(policy: Judged, journey: Journey): Decision {
   }
 }
 
-function fallThrough({ object, fallThrough }: Judged, journey: Journey): Decision {
+function fallThrough(
+  { object, fallThrough }: Pick<Judged, "object" | "fallThrough">,
+  journey: Journey,
+): Decision {
   switch (fallThrough.kind) {
     case "allow":
       return { action: "allow", reason: "fell-through" };
@@ -80,20 +127,53 @@ function fallThrough({ object, fallThrough }: Judged, journey: Journey): Decisio
   }
 }
 
+/** What `on_error: continue` asks: whether a forward finds its target. What the target's own policy says is no error. */
+function forwardFault(object: ObjectRef, journey: Journey): Resolve {
+  return (text) => {
+    const route = journey.routes.locate(text, object.namespace);
+    if (route instanceof Error) return { code: "ERR_NGROK_2204", message: route.message };
+    if (route.endpoints.length > 0) {
+      const looped = isLoop(route, object, journey);
+      return looped
+        ? { code: "ERR_NGROK_3501", message: `forward to ${text}: it comes back or leads too far` }
+        : undefined;
+    }
+    const target =
+      route.url.service === undefined
+        ? ({ kind: "refused", reason: "target-not-found" } as const)
+        : targetOf(route.url, journey.home, journey.routes.services);
+    if (target.kind === "refused") {
+      const why = target.reason === "target-not-found" ? "nothing has that url" : "it has no address";
+      return { code: "ERR_NGROK_3200", message: `forward to ${text}: ${why}` };
+    }
+    const { ip } = journey.caller.connection.client;
+    if (target.kind === "home" || ip === UNKNOWN) return undefined;
+    const { ipv4, ipv6 } = target.forward;
+    return (isIpv4(ip) ? ipv4 : ipv6) === undefined
+      ? { code: "ERR_NGROK_3200", message: `forward to ${text}: it has no address in the caller's family` }
+      : undefined;
+  };
+}
+
+function isLoop({ endpoints }: Route, object: ObjectRef, { path, trail }: Journey): boolean {
+  const here = [...path, refKey(object)];
+  const looped = endpoints.some((next) => here.includes(refKey(next.object)));
+  const exhausted = trail.policiesRun + endpoints.length > MAX_POLICIES;
+  return looped || exhausted || here.length > MAX_CHAIN;
+}
+
 /** The endpoints registered under the url, each with its own policy, else the Service that the url names. */
 function followForward(text: string, rule: number, object: ObjectRef, journey: Journey): Decision {
   const route = journey.routes.locate(text, object.namespace);
-  if (route instanceof Error) return deny("target-not-found", object, rule);
+  if (route instanceof Error) return deny("target-not-found", object, rule, route.message);
   if (route.endpoints.length > 0) {
+    if (isLoop(route, object, journey)) return deny("loop", object, rule);
     const path = [...journey.path, refKey(object)];
-    const looped = route.endpoints.some((next) => path.includes(refKey(next.object)));
-    const exhausted = journey.trail.policiesRun + route.endpoints.length > MAX_POLICIES;
-    if (looped || exhausted || path.length > MAX_CHAIN) return deny("loop", object, rule);
     const decisions = route.endpoints.flatMap((next) => pass(next, { ...journey, path }));
     // A refusal is reported as the endpoint's that refused; whatever else comes back is this rule's doing.
     if (decisions.length > 0) {
       const decision = combine(decisions);
-      return decision.action === "deny"
+      return decision.action === "deny" || decision.action === "proxy"
         ? decision
         : { ...decision, reason: "rule", policy: refOf(object), rule };
     }
@@ -103,16 +183,16 @@ function followForward(text: string, rule: number, object: ObjectRef, journey: J
 }
 
 /** An endpoint's own say. An audited one that would refuse lets the connection fall through, if it has an upstream. */
-function pass(endpoint: RegisteredEndpoint, journey: Journey): readonly Decision[] {
-  const judged = { ...endpoint.resolved, fallThrough: endpoint.fallThrough };
+function pass(next: RegisteredEndpoint, journey: Journey): readonly Decision[] {
+  const judged = { ...next.resolved, fallThrough: next.fallThrough, endpoint: next.endpoint };
   const decision = judge(judged, journey);
   const refusesItself =
-    decision.action === "deny" &&
+    (decision.action === "deny" || decision.action === "proxy") &&
     decision.policy !== undefined &&
     refKey(decision.policy) === refKey(judged.object);
-  if (!refusesItself || !endpoint.object.audit || journey.auditedRefuse) return [decision];
+  if (!refusesItself || !next.object.audit || journey.auditedRefuse) return [decision];
   journey.trail.suppressed = true;
-  return endpoint.fallThrough.kind === "upstream" ? [fallThrough(judged, journey)] : [];
+  return next.fallThrough.kind === "upstream" ? [fallThrough(judged, journey)] : [];
 }
 
 function arrive(
@@ -134,8 +214,14 @@ function arrive(
   }
 }
 
-function deny(reason: Reason, object: ObjectRef, rule?: number): Decision {
-  return { action: "deny", reason, policy: refOf(object), ...(rule !== undefined && { rule }) };
+function deny(reason: Reason, object: ObjectRef, rule?: number, error?: string): Decision {
+  return {
+    action: "deny",
+    reason,
+    policy: refOf(object),
+    ...(rule !== undefined && { rule }),
+    ...(error !== undefined && { error }),
+  };
 }
 
 /** Only the reference: a verdict outlives the object it names. */

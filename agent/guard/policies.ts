@@ -58,7 +58,7 @@ type Current =
   | { readonly ok: true; readonly policy: Policy; readonly document?: unknown }
   | { readonly ok: false; readonly problem: Problem; readonly readsPod: boolean };
 
-const NO_RULES: Policy = { rules: [], scope: "namespace", readsPod: false };
+const NO_RULES: Policy = { rules: [], scope: "namespace", reads: new Set(), readsPod: false };
 
 function currentPolicy(
   object: PolicyObject,

@@ -1,7 +1,9 @@
 /** Where a url of a policy leads: which endpoints are registered under it, and which Service it names. */
 import type { Snapshot } from "../cluster/snapshot.ts";
+import type { EndpointFacts } from "../model/connection.ts";
 import { type Endpoint, type ObjectRef, refKey } from "../model/objects.ts";
 import { type EndpointUrl, parseForwardUrl, urlKey } from "../policy/url.ts";
+import { endpointFacts } from "./endpoint-facts.ts";
 import type { FallThrough, InForce } from "./guard.ts";
 import type { ResolvedPolicies, ResolvedPolicy } from "./policies.ts";
 import type { Services } from "./services.ts";
@@ -11,6 +13,7 @@ export interface RegisteredEndpoint {
   readonly object: Endpoint;
   readonly resolved: ResolvedPolicy;
   readonly fallThrough: FallThrough;
+  readonly endpoint: EndpointFacts;
 }
 
 export interface Route {
@@ -21,6 +24,8 @@ export interface Route {
 
 export interface Routes {
   readonly services: Services;
+  /** Every endpoint that some url leads to, sorted by object within a url. */
+  readonly registered: readonly RegisteredEndpoint[];
   /** Where `url`, written in a policy of `namespace`, leads. Error: it is not a url. */
   locate(url: string, namespace: string): Route | Error;
 }
@@ -42,6 +47,7 @@ export function indexRoutes(
   };
   return {
     services,
+    registered: [...registered.values()].flat(),
     locate: (text, namespace) => {
       const key = `${namespace} ${text}`;
       const route = known.get(key) ?? locate(text, namespace);
@@ -64,7 +70,12 @@ function registeredEndpoints(
     if (url instanceof Error || resolved === undefined) continue;
     const owner = url.service?.namespace ?? object.namespace;
     if (owner !== object.namespace && !trustedNamespaces.has(object.namespace)) continue;
-    const entry = { object, resolved, fallThrough: endpointFallThrough(object) };
+    const entry = {
+      object,
+      resolved,
+      fallThrough: endpointFallThrough(object),
+      endpoint: endpointFacts(object),
+    };
     const others = registered.get(urlKey(url));
     if (others === undefined) registered.set(urlKey(url), [entry]);
     else others.push(entry);
@@ -94,10 +105,15 @@ function visibleFrom(
   return trustedNamespaces.has(namespace) ? all : [];
 }
 
-export function forwardUrls(inForce: InForce): readonly string[] {
+/** Where the policy's forwards lead; undefined: an expression says where. */
+export function forwardUrls(inForce: InForce): readonly (string | undefined)[] {
   if (inForce.kind !== "policy") return [];
   return inForce.policy.rules.flatMap((rule) =>
-    rule.actions.flatMap((action) => (action.type === "forward-internal" ? [action.url] : [])),
+    rule.actions.flatMap((action) => {
+      if (action.type !== "forward-internal") return [];
+      const url = action.url.constant?.value;
+      return [typeof url === "string" ? url : undefined];
+    }),
   );
 }
 
@@ -112,12 +128,20 @@ export function chainOf(start: ChainLink, routes: Routes): readonly ChainLink[] 
   // A Map's iterator also visits what is added meanwhile.
   for (const { object, inForce } of links.values()) {
     for (const url of forwardUrls(inForce)) {
-      const route = routes.locate(url, object.namespace);
-      if (route instanceof Error) continue;
-      for (const next of route.endpoints) {
+      for (const next of endpointsAt(url, object, routes)) {
         if (!links.has(refKey(next.object))) links.set(refKey(next.object), next.resolved);
       }
     }
   }
   return [...links.values()];
+}
+
+function endpointsAt(
+  url: string | undefined,
+  { namespace }: ObjectRef,
+  routes: Routes,
+): readonly RegisteredEndpoint[] {
+  if (url === undefined) return routes.registered;
+  const route = routes.locate(url, namespace);
+  return route instanceof Error ? [] : route.endpoints;
 }

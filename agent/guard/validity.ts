@@ -2,6 +2,8 @@
 import type { PolicyObject } from "../model/objects.ts";
 import { alwaysTerminates } from "../policy/evaluate.ts";
 import type { Policy } from "../policy/policy.ts";
+import { TERMINATE_TLS } from "../policy/terminate-tls-action.ts";
+import { parseForwardUrl } from "../policy/url.ts";
 
 /** Why `object` cannot use `policy`, as a message; undefined if it can. */
 export function unfit(object: PolicyObject, policy: Policy): string | undefined {
@@ -18,5 +20,15 @@ export function unfit(object: PolicyObject, policy: Policy): string | undefined 
   if (object.kind === "ConnectionPolicy" && object.policy.kind === "none") {
     return "the object has no policy: write spec.trafficPolicy";
   }
+  if (policy.reads.has(TERMINATE_TLS)) return terminateTlsFault(object);
   return undefined;
+}
+
+function terminateTlsFault(object: PolicyObject & { readonly url?: string }): string {
+  const url = object.url === undefined ? undefined : parseForwardUrl(object.url);
+  const scheme = url === undefined || url instanceof Error ? undefined : url.scheme;
+  if (scheme !== "https" && scheme !== "tls") {
+    return "terminate-tls is for endpoints with an https or tls url: change the url or remove the action";
+  }
+  return "terminate-tls needs the proxy, which is not built yet: remove it, or let the upstream terminate TLS";
 }

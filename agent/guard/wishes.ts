@@ -68,7 +68,12 @@ function forwardWishes(
   { inForce }: ResolvedPolicy,
   routes: Routes,
 ): readonly (Wish | Problem)[] {
-  return forwardUrls(inForce).flatMap((text) => {
+  return forwardUrls(inForce).flatMap((text): readonly (Wish | Problem)[] => {
+    if (text === undefined) {
+      const message =
+        "metadata.annotations: guard-upstream cannot tell where a forward with `${...}` leads: write its url in full";
+      return [{ reason: "Invalid", message }];
+    }
     const route = routes.locate(text, endpoint.namespace);
     if (route instanceof Error) return [];
     if (route.endpoints.length > 0) return route.endpoints.flatMap(({ object }) => upstreamWish(object));

@@ -1,4 +1,6 @@
 /** Who opens a connection: a pod, or nobody that could be found. */
+import type { IpAddress } from "./address.ts";
+import type { Known } from "./connection.ts";
 
 /** ngrok's codes: too many annotation bytes; identity could not be resolved. */
 export type ErrorCode = "" | "ERR_NGROK_28000" | "ERR_NGROK_28001";
@@ -10,6 +12,14 @@ export interface PodIdentity {
   readonly name: string;
   readonly namespace: string;
   readonly annotations: ReadonlyMap<string, string>;
+  /** Unknown where there are more than a policy may read. */
+  readonly labels: Known<ReadonlyMap<string, string>>;
+  readonly serviceAccount: string;
+  readonly nodeName: string;
+  /** Of the pod's namespace; unknown until that object has arrived. */
+  readonly namespaceLabels: Known<ReadonlyMap<string, string>>;
+  /** That connections of the pod come from; empty while it has none, and for a pod on its node's network. */
+  readonly addresses: readonly IpAddress[];
   /** "" or, when the annotations were cut at 1024 bytes, ERR_NGROK_28000. */
   readonly errorCode: "" | "ERR_NGROK_28000";
   readonly errorMessage: string;

@@ -26,8 +26,15 @@ export interface Pod {
 /** A pod of this node, with what its identity needs. */
 export interface LocalPod extends Pod {
   readonly annotations: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly serviceAccount: string;
   /** For a mirror pod, the hash that kubelet names the static pod's cgroup by. */
   readonly configHash?: string;
+}
+
+export interface Namespace {
+  readonly name: string;
+  readonly labels: ReadonlyMap<string, string>;
 }
 
 export interface Node {

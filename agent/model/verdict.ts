@@ -29,6 +29,9 @@ export interface ForwardTarget {
   readonly ipv6?: IpAddress;
 }
 
+/** What a `log` action recorded: plain JSON values. */
+export type LogMetadata = Readonly<Record<string, unknown>>;
+
 /** One policy's or one guard's decision. */
 export interface Decision {
   readonly action: Action;
@@ -39,10 +42,14 @@ export interface Decision {
   readonly rule?: number;
   /** Set when, and only when, `action` is "forward". */
   readonly forward?: ForwardTarget;
+  /** What went wrong, or what is missing, in words: for people, no part of what is enforced. */
+  readonly error?: string;
 }
 
 /** A guard's decision: what is enforced, and what its audited policies would have said instead. */
 export interface Verdict extends Decision {
   /** Present only where it differs from what is enforced. */
   readonly audited?: Decision;
+  /** What `log` actions recorded, of all its policies in their order, audited ones too; absent where none ran. */
+  readonly log?: readonly LogMetadata[];
 }

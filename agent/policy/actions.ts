@@ -1,8 +1,13 @@
-/** Reads the actions of a rule: which types exist, what they are configured with, and which of them nobody reaches. */
+/** Reads the actions of a rule: which types exist, and which of them nobody reaches. What each is configured with: `*-action.ts`. */
+import { parseForward } from "./forward-action.ts";
 import { childPath } from "./json-path.ts";
+import { parseLog } from "./log-action.ts";
 import type { PolicyAction } from "./policy.ts";
+import type { Reading } from "./reading.ts";
 import type { Fields, Report } from "./report.ts";
-import { parseForwardUrl } from "./url.ts";
+import { parseRestrictIps } from "./restrict-ips-action.ts";
+import { parseSetVars } from "./set-vars-action.ts";
+import { parseTerminateTls } from "./terminate-tls-action.ts";
 
 const UNKNOWN_TYPE = "ERR_NGROK_2201";
 const WRONG_PHASE = "ERR_NGROK_2202";
@@ -10,15 +15,17 @@ const UNREADABLE_CONFIG = "ERR_NGROK_2203";
 const INVALID_CONFIG = "ERR_NGROK_2204";
 const NO_ACTION = "ERR_NGROK_2206";
 const UNREACHABLE = "ERR_NGROK_2207";
-const UNSUPPORTED = "PODGATE_UNSUPPORTED";
 
-/** ngrok's other actions at on_tcp_connect, and what to do without them. */
-const UNSUPPORTED_TYPES: ReadonlyMap<string, string> = new Map([
-  ["close-connection", "use deny"],
-  ["log", "remove it, every verdict is logged"],
-  ["restrict-ips", "write a rule over conn.k8s.pod.*"],
-  ["set-vars", "write the value into the expressions"],
-  ["terminate-tls", "let the upstream terminate TLS"],
+type ParseAction = (config: unknown, path: string, reading: Reading) => PolicyAction | undefined;
+
+const ACTIONS: ReadonlyMap<string, ParseAction> = new Map<string, ParseAction>([
+  ["deny", parseDeny],
+  ["close-connection", parseCloseConnection],
+  ["forward-internal", parseForward],
+  ["log", parseLog],
+  ["restrict-ips", parseRestrictIps],
+  ["set-vars", parseSetVars],
+  ["terminate-tls", parseTerminateTls],
 ]);
 
 const HTTP_TYPES: ReadonlySet<string> = new Set(
@@ -27,8 +34,9 @@ const HTTP_TYPES: ReadonlySet<string> = new Set(
   response-body-find-replace saml sse-find-replace url-rewrite verify-webhook`.split(/\s+/),
 );
 
-/** The actions that could be read. Everything wrong with the list is in `report`. */
-export function parseActions(value: unknown, path: string, report: Report): readonly PolicyAction[] {
+/** The actions that could be read, in order. Everything wrong with the list is in the reading's report. */
+export function parseActions(value: unknown, path: string, reading: Reading): readonly PolicyAction[] {
+  const { report } = reading;
   if (value === undefined) {
     report.error(NO_ACTION, path, "the rule has no actions: add one, such as `- type: deny`");
     return [];
@@ -38,7 +46,7 @@ export function parseActions(value: unknown, path: string, report: Report): read
     report.error(NO_ACTION, path, "the rule has no actions: add one, such as `- type: deny`");
   }
   return (items ?? []).flatMap((item, index) => {
-    const action = parseAction(item, childPath(path, index), report);
+    const action = parseAction(item, childPath(path, index), reading);
     if (items?.slice(0, index).some(terminates)) reportUnreachable(item, childPath(path, index), report);
     return action === undefined ? [] : [action];
   });
@@ -62,31 +70,32 @@ function fieldsOf(value: unknown): Fields {
   return typeof value === "object" && value !== null ? (value as Fields) : {};
 }
 
-function parseAction(value: unknown, path: string, report: Report): PolicyAction | undefined {
+function parseAction(value: unknown, path: string, reading: Reading): PolicyAction | undefined {
+  const { report } = reading;
   const fields = report.object("ERR_NGROK_2236", path, value, "an action, such as `type: deny`");
   if (fields === undefined) return undefined;
   report.unknownKeys("ERR_NGROK_2236", path, fields, ["type", "config"]);
   const { type } = fields;
-  const configPath = childPath(path, "config");
-  if (type === "deny") return parseDeny(fields.config, configPath, report);
-  if (type === "forward-internal") return parseForward(fields.config, configPath, report);
+  const parse = typeof type === "string" ? ACTIONS.get(type) : undefined;
+  if (parse !== undefined) return parse(fields.config, childPath(path, "config"), reading);
   const typePath = childPath(path, "type");
-  const instead = typeof type === "string" ? UNSUPPORTED_TYPES.get(type) : undefined;
+  const usable = [...ACTIONS.keys()].join(", ");
   if (typeof type !== "string" || type === "") {
-    report.error(UNKNOWN_TYPE, typePath, "the action has no type: write deny or forward-internal");
-  } else if (instead !== undefined) {
-    report.error(UNSUPPORTED, typePath, `action \`${type}\` is not supported yet: ${instead}`);
+    report.error(UNKNOWN_TYPE, typePath, `the action has no type: write one of ${usable}`);
   } else if (HTTP_TYPES.has(type)) {
-    const message = `action \`${type}\` works on HTTP, not at on_tcp_connect: use deny or forward-internal`;
-    report.error(WRONG_PHASE, typePath, message);
+    report.error(
+      WRONG_PHASE,
+      typePath,
+      `action \`${type}\` works on HTTP, not at on_tcp_connect: use one of ${usable}`,
+    );
   } else {
-    report.error(UNKNOWN_TYPE, typePath, `there is no action \`${type}\`: use deny or forward-internal`);
+    report.error(UNKNOWN_TYPE, typePath, `there is no action \`${type}\`: use one of ${usable}`);
   }
   return undefined;
 }
 
 /** `status_code` is for HTTP; ngrok's schema tolerates it here, so it is read and has no effect. */
-function parseDeny(config: unknown, path: string, report: Report): PolicyAction {
+function parseDeny(config: unknown, path: string, { report }: Reading): PolicyAction {
   if (config === undefined) return { type: "deny" };
   const fields = report.object(UNREADABLE_CONFIG, path, config, "an object, or leave `config` out");
   if (fields === undefined) return { type: "deny" };
@@ -102,32 +111,10 @@ function parseDeny(config: unknown, path: string, report: Report): PolicyAction 
   return { type: "deny" };
 }
 
-function parseForward(config: unknown, path: string, report: Report): PolicyAction | undefined {
-  const fields = report.object(UNREADABLE_CONFIG, path, config, "an object with `url`");
-  if (fields === undefined) return undefined;
-  report.unknownKeys(UNREADABLE_CONFIG, path, fields, ["url", "on_error"]);
-  checkOnError(fields.on_error, childPath(path, "on_error"), report);
-  const { url } = fields;
-  const urlPath = childPath(path, "url");
-  if (typeof url !== "string" || url === "") {
-    report.error(INVALID_CONFIG, urlPath, "it is no url: write one such as http://ledger.payments.internal");
-    return undefined;
+function parseCloseConnection(config: unknown, path: string, { report }: Reading): PolicyAction {
+  if (config !== undefined) {
+    const fields = report.object(UNREADABLE_CONFIG, path, config, "nothing, and leave `config` out");
+    if (fields !== undefined) report.unknownKeys(UNREADABLE_CONFIG, path, fields, []);
   }
-  if (url.includes("${")) {
-    report.error(UNSUPPORTED, urlPath, "interpolation `${...}` is not supported yet: write the url in full");
-    return undefined;
-  }
-  const parsed = parseForwardUrl(url);
-  if (!(parsed instanceof Error)) return { type: "forward-internal", url };
-  report.error(INVALID_CONFIG, urlPath, parsed.message);
-  return undefined;
-}
-
-function checkOnError(value: unknown, path: string, report: Report): void {
-  if (value === undefined || value === "halt") return;
-  if (value === "continue") {
-    report.error(UNSUPPORTED, path, "on_error `continue` is not supported yet: remove it or write halt");
-  } else {
-    report.error(INVALID_CONFIG, path, "it is neither halt nor continue: remove it or write halt");
-  }
+  return { type: "close-connection" };
 }

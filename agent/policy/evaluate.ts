@@ -1,49 +1,97 @@
-/** The one meaning of a policy: what it says of one caller. What the kernel enforces is this function's result. */
-import type { Identity } from "../model/identity.ts";
-import type { Expression, Outcome, Policy, PolicyAction, Rule } from "./policy.ts";
+/** The one meaning of a policy: what it says of one connection. What the kernel enforces is this function's result. */
+import { type ActionResult, perform } from "./perform.ts";
+import type { Expression, Outcome, Policy, Rule } from "./policy.ts";
+import { beginRun, type Observer, type Resolve, type Run } from "./run.ts";
+import type { Facts } from "./variables.ts";
 
-/** The first rule that terminates decides. A rule that cannot be evaluated denies. Never throws. */
-export function evaluate(policy: Policy, identity: Identity): Outcome {
+/**
+ * The first rule that terminates decides. A rule that cannot be evaluated denies, and one that hangs on what is not
+ * known leaves the whole undecided: what comes after it might never have been asked. Never throws.
+ */
+export function evaluate(policy: Policy, facts: Facts, resolve: Resolve, observer?: Observer): Outcome {
+  const run = beginRun(policy.reads, facts, resolve, observer);
   for (const rule of policy.rules) {
-    const matched = matches(rule, identity);
-    if (matched !== true && matched !== false) {
-      return { kind: "deny", reason: "expression-error", rule: rule.index, ...matched };
-    }
-    const [action] = rule.actions;
-    if (matched && action !== undefined) return perform(action, rule);
+    const outcome = applyRule(rule, run);
+    if (outcome !== undefined) return finished(outcome, run);
   }
-  return { kind: "fell-through" };
+  return finished({ kind: "fell-through" }, run);
 }
 
 /** Whether every caller gets an answer from some rule; a CloudEndpoint, which has nowhere else to go, needs that. */
 export function alwaysTerminates(policy: Policy): boolean {
-  return policy.rules.some((rule) => rule.expressions.length === 0);
+  return policy.rules.some(
+    ({ expressions, actions }) =>
+      expressions.length === 0 &&
+      actions.some(
+        (action) =>
+          action.type === "deny" ||
+          action.type === "close-connection" ||
+          (action.type === "forward-internal" && !action.continueOnError),
+      ),
+  );
 }
 
-/** Every action that exists today terminates, so the first is the only one. */
-function perform(action: PolicyAction, rule: Rule): Outcome {
-  if (action.type === "forward-internal") return { kind: "forward", rule: rule.index, url: action.url };
-  return { kind: "deny", reason: "rule", rule: rule.index };
+/** Undefined: the next rule is asked. */
+function applyRule(rule: Rule, run: Run): Outcome | undefined {
+  const matched = matches(rule, run);
+  if (matched === false) return undefined;
+  if (matched !== true) return failure(rule, matched);
+  for (const [index, action] of rule.actions.entries()) {
+    const result = perform(action, run);
+    if (result === "next") continue;
+    return result.kind === "deny" || result.kind === "forward"
+      ? { ...result, rule: rule.index }
+      : failure(rule, result, index);
+  }
+  return undefined;
 }
 
-/** CEL's `&&` over all expressions: a false absorbs an error beside it, before or after; none at all is true. */
-function matches(rule: Rule, identity: Identity): boolean | { expression: number; error: string } {
-  let failed: { expression: number; error: string } | undefined;
+type Failure = Extract<ActionResult, { kind: "unknown" | "error" }> & { readonly expression?: number };
+
+function failure(rule: Rule, failed: Failure, action?: number): Outcome {
+  if (failed.kind === "unknown") return { kind: "undecided", rule: rule.index, needs: failed.needs };
+  return {
+    kind: "deny",
+    reason: "expression-error",
+    rule: rule.index,
+    ...(failed.expression !== undefined && { expression: failed.expression }),
+    ...(action !== undefined && { action }),
+    error: failed.error,
+  };
+}
+
+/**
+ * CEL's `&&` over all expressions: a false absorbs an error or an unknown beside it, before or after; none at all is
+ * true. An unknown goes before an error: it may turn out false.
+ */
+function matches(rule: Rule, run: Run): boolean | Failure {
+  let failed: Failure | undefined;
   for (const [index, expression] of rule.expressions.entries()) {
-    const result = judge(expression, identity);
+    const needs = run.missing(expression.reads);
+    if (needs !== undefined) {
+      run.observer?.expression(rule, index, { needs }, run.values);
+      if (failed?.kind !== "unknown") failed = { kind: "unknown", needs };
+      continue;
+    }
+    const result = judge(expression, run);
+    run.observer?.expression(rule, index, result, run.values);
     if (result === false) return false;
-    if (result !== true) failed ??= { expression: index, error: result.message };
+    if (result !== true) failed ??= { kind: "error", expression: index, error: result.message };
   }
   return failed ?? true;
 }
 
 /** Only true and false are answers, whatever an expression's implementation returns or throws. */
-function judge(expression: Expression, identity: Identity): boolean | Error {
+function judge(expression: Expression, run: Run): boolean | Error {
   try {
-    const result: unknown = expression.evaluate(identity);
+    const result: unknown = expression.evaluate(run.values);
     if (result === true || result === false) return result;
     return result instanceof Error ? result : new Error(`the result is ${typeof result}, not a boolean`);
   } catch (thrown) {
     return thrown instanceof Error ? thrown : new Error("the expression failed");
   }
+}
+
+function finished(outcome: Outcome, { log }: Run): Outcome {
+  return log.length === 0 ? outcome : { ...outcome, log };
 }

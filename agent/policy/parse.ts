@@ -1,9 +1,9 @@
 /** Reads a Traffic Policy document: the only way to a `Policy`. Everything that is wrong is said at once. */
 import { childPath } from "./json-path.ts";
+import { scopeOfReads } from "./placement.ts";
 import type { ParseResult } from "./policy.ts";
 import { Report } from "./report.ts";
 import { parseRules } from "./rules.ts";
-import { NAMESPACE_VARIABLES } from "./variables.ts";
 
 /**
  * Code of the error that HTTP rules give. They are not executed, so where an endpoint guards something they make its
@@ -44,8 +44,9 @@ export function parsePolicy(value: unknown, path: string): ParseResult {
     : { rules: [], reads: new Set<string>() };
   const diagnostics = report.errors;
   if (diagnostics.length > 0) return { ok: false, diagnostics, readsPod: mentionsPod(value) };
-  const scope = [...reads].every((name) => NAMESPACE_VARIABLES.has(name)) ? "namespace" : "pod";
-  return { ok: true, policy: { rules, scope, readsPod: reads.size > 0 }, warnings: report.warnings };
+  const readsPod = [...reads].some((name) => name === "conn" || /^conn\.k8s\b/.test(name));
+  const policy = { rules, scope: scopeOfReads(reads), reads, readsPod };
+  return { ok: true, policy, warnings: report.warnings };
 }
 
 function checkHttpPhase(value: unknown, path: string, report: Report): void {

@@ -1,19 +1,50 @@
 /** A parsed, checked policy: what `evaluate` runs. Built only by `parsePolicy`. */
+import type { Cidr } from "../model/cidr.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
-import type { Identity } from "../model/identity.ts";
+import type { LogMetadata } from "../model/verdict.ts";
 
-/** A compiled expression. Never throws: whatever goes wrong is the Error. A result that is not a boolean is an Error too. */
-export type Predicate = (identity: Identity) => boolean | Error;
-
+/** A compiled expression. */
 export interface Expression {
   /** As written. */
   readonly text: string;
-  readonly evaluate: Predicate;
+  /** Full paths of the variables it may read; `rand` where chance plays a part. */
+  readonly reads: ReadonlySet<string>;
+  /** What it is for these values (variables.ts). Never throws: whatever goes wrong is the Error. Only true and false count. */
+  readonly evaluate: (values: object) => unknown;
 }
 
+/** A value of an action's configuration, with its `${...}` compiled. */
+export interface Template {
+  readonly reads: ReadonlySet<string>;
+  /** Undefined where it holds `${...}`, and only the evaluation shows it. */
+  readonly constant?: { readonly value: unknown };
+  /** A CEL value, or the Error that keeps it from being one. Never throws. */
+  readonly evaluate: (values: object) => unknown;
+}
+
+/** An entry of `restrict-ips`. */
+export type CidrTemplate = Cidr | Template;
+
 export type PolicyAction =
-  | { readonly type: "deny" }
-  | { readonly type: "forward-internal"; readonly url: string };
+  | { readonly type: "deny" | "close-connection" }
+  | {
+      readonly type: "forward-internal";
+      readonly url: Template;
+      /** `on_error: continue`: a target that cannot be reached sets variables, and the next action runs. */
+      readonly continueOnError: boolean;
+    }
+  | { readonly type: "log"; readonly metadata: Template }
+  | {
+      readonly type: "restrict-ips";
+      readonly allow: readonly CidrTemplate[];
+      readonly deny: readonly CidrTemplate[];
+      readonly enforce: boolean;
+    }
+  | {
+      readonly type: "set-vars";
+      readonly vars: readonly { readonly name: string; readonly value: Template }[];
+    }
+  | { readonly type: "terminate-tls" };
 
 export interface Rule {
   /** Position in `on_tcp_connect`, from 0. */
@@ -25,15 +56,21 @@ export interface Rule {
 }
 
 /**
- * What of a caller can change a policy's verdict. "namespace": only namespace, error_code and
- * error_message, so one verdict serves every pod of a namespace; "pod": anything else of the pod.
+ * What can change a policy's verdict. "namespace": nothing of a caller but its namespace, so one verdict serves every
+ * pod of it; "pod": anything of the pod; "dynamic": also what only a connection knows, so that no verdict made before
+ * there is one holds for all of them (placement.ts says which, and why).
  */
-export type Scope = "namespace" | "pod";
+export type Scope = "namespace" | "pod" | "dynamic";
+
+/** For whom verdicts are made beforehand. */
+export type SubjectScope = Exclude<Scope, "dynamic">;
 
 export interface Policy {
   readonly rules: readonly Rule[];
   readonly scope: Scope;
-  /** Whether any expression reads `conn.k8s.*`. */
+  /** Everything that expressions and actions read: variables by full path, `rand`, and `terminate-tls`. */
+  readonly reads: ReadonlySet<string>;
+  /** Whether anything reads `conn.k8s.*`. */
   readonly readsPod: boolean;
 }
 
@@ -45,15 +82,23 @@ export type ParseResult =
   | { readonly ok: true; readonly policy: Policy; readonly warnings: readonly Diagnostic[] }
   | { readonly ok: false; readonly diagnostics: readonly Diagnostic[]; readonly readsPod: boolean };
 
-/** What one policy says of one caller, before targets are looked up and policies combined. */
-export type Outcome =
+/** What one policy says of one connection, before targets are looked up and policies combined. */
+export type Outcome = (
   | { readonly kind: "deny"; readonly reason: "rule"; readonly rule: number }
   | {
       readonly kind: "deny";
       readonly reason: "expression-error";
       readonly rule: number;
-      readonly expression: number;
+      /** Which expression of the rule, or which of its actions, could not be evaluated. */
+      readonly expression?: number;
+      readonly action?: number;
       readonly error: string;
     }
   | { readonly kind: "forward"; readonly rule: number; readonly url: string }
-  | { readonly kind: "fell-through" };
+  | { readonly kind: "fell-through" }
+  /** The answer depends on what is not known here; `needs` names it. */
+  | { readonly kind: "undecided"; readonly rule: number; readonly needs: readonly string[] }
+) & {
+  /** What its `log` actions recorded, in order; absent where none ran. */
+  readonly log?: readonly LogMetadata[];
+};

@@ -1,25 +1,20 @@
 /** Reads the rules of `on_tcp_connect`: names, expressions, actions, and what all of them together may cost. */
 import { parseActions, reportUnreachable, terminates } from "./actions.ts";
+import { compilePredicate } from "./expression.ts";
 import { childPath } from "./json-path.ts";
 import type { Expression, Rule } from "./policy.ts";
-import { compilePredicate } from "./predicate.ts";
+import { Reading } from "./reading.ts";
 import { kindOf, type Report } from "./report.ts";
 import { quotingAdvice } from "./yaml-trap.ts";
 
 const SCHEMA = "ERR_NGROK_2236";
 const INVALID_EXPRESSION = "ERR_NGROK_2200";
 const TOO_MANY_RULES = "ERR_NGROK_2264";
-const OVER_LIMIT = "PODGATE_OVER_LIMIT";
 
 const MAX_RULES = 1_000;
-/** UTF-16 units of all expressions of a policy: bounds how long reading it takes. */
-const MAX_EXPRESSION_TEXT = 65_536;
-/** Bound of one evaluation of all expressions, in units of cel/cost.ts: about 50 ms. */
-const MAX_COST = 500_000;
-
 export interface Rules {
   readonly rules: readonly Rule[];
-  /** Variables that any expression reads. */
+  /** Everything that expressions and actions read. */
   readonly reads: ReadonlySet<string>;
 }
 
@@ -30,12 +25,12 @@ export function parseRules(value: unknown, path: string, report: Report): Rules 
     report.error(TOO_MANY_RULES, path, `it has ${items.length} rules: write at most ${MAX_RULES}`);
     return { rules: [], reads: new Set() };
   }
-  const budget = new Budget(path, report);
+  const reading = new Reading(path, report);
   const rules: Rule[] = [];
   let ended = false;
   for (const [index, item] of items.entries()) {
     const rulePath = childPath(path, index);
-    const rule = parseRule(item, index, rulePath, budget, report);
+    const rule = parseRule(item, index, rulePath, reading);
     if (rule === undefined) continue;
     rules.push(rule);
     const actions = (item as { actions?: unknown }).actions;
@@ -45,7 +40,7 @@ export function parseRules(value: unknown, path: string, report: Report): Rules 
     }
     ended ||= isUnconditional(item) && actions.some(terminates);
   }
-  return { rules, reads: budget.reads };
+  return { rules, reads: reading.reads };
 }
 
 function isUnconditional(item: unknown): boolean {
@@ -53,13 +48,8 @@ function isUnconditional(item: unknown): boolean {
   return expressions === undefined || (Array.isArray(expressions) && expressions.length === 0);
 }
 
-function parseRule(
-  item: unknown,
-  index: number,
-  path: string,
-  budget: Budget,
-  report: Report,
-): Rule | undefined {
+function parseRule(item: unknown, index: number, path: string, reading: Reading): Rule | undefined {
+  const { report } = reading;
   const fields = report.object(SCHEMA, path, item, "a rule with `actions`");
   if (fields === undefined) return undefined;
   report.unknownKeys(SCHEMA, path, fields, ["name", "expressions", "actions"]);
@@ -70,18 +60,14 @@ function parseRule(
   return {
     index,
     name: typeof name === "object" ? "" : String(name),
-    expressions: parseExpressions(fields.expressions, childPath(path, "expressions"), budget, report),
-    actions: parseActions(fields.actions, childPath(path, "actions"), report),
+    expressions: parseExpressions(fields.expressions, childPath(path, "expressions"), reading),
+    actions: parseActions(fields.actions, childPath(path, "actions"), reading),
   };
 }
 
-function parseExpressions(
-  value: unknown,
-  path: string,
-  budget: Budget,
-  report: Report,
-): readonly Expression[] {
+function parseExpressions(value: unknown, path: string, reading: Reading): readonly Expression[] {
   if (value === undefined) return [];
+  const { report } = reading;
   const items = report.list(SCHEMA, path, value, "a list of expressions, or leave it out") ?? [];
   if (Array.isArray(value) && items.length === 0) {
     report.warn(
@@ -91,67 +77,24 @@ function parseExpressions(
     );
   }
   return items.flatMap((item, index) => {
-    const expression = parseExpression(item, childPath(path, index), budget, report);
+    const expression = parseExpression(item, childPath(path, index), reading);
     return expression === undefined ? [] : [expression];
   });
 }
 
-function parseExpression(
-  item: unknown,
-  path: string,
-  budget: Budget,
-  report: Report,
-): Expression | undefined {
+function parseExpression(item: unknown, path: string, reading: Reading): Expression | undefined {
+  const { report, budget } = reading;
   if (typeof item !== "string") {
     const advice = item === null ? quotingAdvice("") : 'quote the expression (- "...")';
     report.error(INVALID_EXPRESSION, path, `it is ${kindOf(item)}, not an expression: ${advice}`);
     return undefined;
   }
   if (!budget.admits(item)) return undefined;
-  const compiled = compilePredicate(item);
+  const compiled = compilePredicate(item, reading.surroundings.environment);
   if (compiled instanceof Error) {
     report.error(INVALID_EXPRESSION, path, quotingAdvice(item) ?? compiled.message, compiled.range);
     return undefined;
   }
-  budget.spend(compiled.cost, compiled.reads);
+  reading.spend(compiled.cost, compiled.reads);
   return compiled;
-}
-
-/** What the expressions of one policy add up to. Says once that it is too much. */
-class Budget {
-  readonly reads = new Set<string>();
-  readonly #path: string;
-  readonly #report: Report;
-  #text = 0;
-  #cost = 0;
-
-  constructor(path: string, report: Report) {
-    this.#path = path;
-    this.#report = report;
-  }
-
-  /** Whether another expression may be compiled. */
-  admits(text: string): boolean {
-    const before = this.#text;
-    this.#text += text.length;
-    if (this.#text <= MAX_EXPRESSION_TEXT) return true;
-    if (before <= MAX_EXPRESSION_TEXT) {
-      const message = `its expressions are over ${MAX_EXPRESSION_TEXT} characters together: shorten them`;
-      this.#report.error(OVER_LIMIT, this.#path, message);
-    }
-    return false;
-  }
-
-  spend(cost: number, reads: ReadonlySet<string>): void {
-    for (const variable of reads) this.reads.add(variable);
-    const before = this.#cost;
-    this.#cost += cost;
-    if (before <= MAX_COST && this.#cost > MAX_COST) {
-      this.#report.error(
-        OVER_LIMIT,
-        this.#path,
-        "its expressions together could take too long: make them simpler",
-      );
-    }
-  }
 }

@@ -1,76 +1,16 @@
-/** The variables an expression may read, and their values for a caller. */
-import type { Identity } from "../model/identity.ts";
-import type { Environment, VariableGroup } from "./cel/environment.ts";
+/** The values of a policy's variables for one connection, and which of them are not known. */
+import { type Connection, type EndpointFacts, type Known, UNKNOWN } from "../model/connection.ts";
+import type { Identity, PodIdentity } from "../model/identity.ts";
 
-export const VARIABLES = {
-  conn: {
-    k8s: {
-      pod: {
-        id: "string",
-        metadata: {
-          name: "string",
-          namespace: "string",
-          annotations: "map<string, string>",
-          error_code: "string",
-          error_message: "string",
-        },
-      },
-    },
-  },
-} as const satisfies VariableGroup;
+/** Everything a policy is asked about. */
+export interface Facts {
+  readonly identity: Identity;
+  readonly connection: Connection;
+  readonly endpoint: EndpointFacts;
+}
 
-const PER_CONNECTION = "only a connection knows it, and verdicts are made per pod";
-const HTTP = "it belongs to HTTP requests, and on_tcp_connect runs before there is one";
-
-export const ENVIRONMENT: Environment = {
-  variables: VARIABLES,
-  refused: new Map([
-    ["conn.client_ip", PER_CONNECTION],
-    ["conn.client_port", PER_CONNECTION],
-    ["conn.server_ip", PER_CONNECTION],
-    ["conn.server_port", PER_CONNECTION],
-    ["conn.server_region", "connections inside a cluster have no region"],
-    ["conn.ts", PER_CONNECTION],
-    ["conn.tls", "TLS begins after on_tcp_connect"],
-    ["conn.bytes_in", "no bytes have moved at on_tcp_connect"],
-    ["conn.bytes_out", "no bytes have moved at on_tcp_connect"],
-    ["conn.geo", "connections inside a cluster have no place on a map"],
-    ["conn.k8s.pod.labels", "labels are not built yet"],
-    ["conn.k8s.pod.metadata.labels", "labels are not built yet"],
-    ["conn.k8s.pod.service_account", "service accounts are not built yet"],
-    ["conn.k8s.node", "nodes are not built yet"],
-    ["conn.k8s.namespace", "namespace labels are not built yet"],
-    ["endpoint", "variables of the endpoint are not built yet"],
-    ["time", "a verdict that depends on the time is not built yet"],
-    ["rand", "a verdict that depends on chance is not built yet"],
-    ["vars", "set-vars is not built yet"],
-    ["actions", "results of actions are not built yet"],
-    ["secrets", "secrets are not built yet"],
-    ["req", HTTP],
-    ["res", HTTP],
-  ]),
-  meant: new Map([
-    ["conn.k8s.pod.name", "conn.k8s.pod.metadata.name"],
-    ["conn.k8s.pod.namespace", "conn.k8s.pod.metadata.namespace"],
-    ["conn.k8s.pod.annotations", "conn.k8s.pod.metadata.annotations"],
-    ["conn.k8s.pod.error_code", "conn.k8s.pod.metadata.error_code"],
-    ["conn.k8s.pod.error_message", "conn.k8s.pod.metadata.error_message"],
-    ["conn.k8s.pod.uid", "conn.k8s.pod.id"],
-    ["conn.k8s.pod.metadata.uid", "conn.k8s.pod.id"],
-    ["conn.k8s.pod.metadata.id", "conn.k8s.pod.id"],
-  ]),
-  bounds: new Map([["conn.k8s.pod.metadata.annotations", { entries: 128, characters: 1024 }]]),
-};
-
-/**
- * Equal for every pod of a namespace whose identity is whole: error_code and error_message are "" for all of them.
- * (A pod with ERR_NGROK_28000 is judged on its own whatever a policy reads.)
- */
-export const NAMESPACE_VARIABLES: ReadonlySet<string> = new Set([
-  "conn.k8s.pod.metadata.namespace",
-  "conn.k8s.pod.metadata.error_code",
-  "conn.k8s.pod.metadata.error_message",
-]);
+/** The name in `reads` of everything that chance decides. */
+export const CHANCE = "rand";
 
 /**
  * ngrok's text for ERR_NGROK_28001. A policy sees it whatever the cause, because one verdict serves all callers
@@ -79,43 +19,107 @@ export const NAMESPACE_VARIABLES: ReadonlySet<string> = new Set([
 const UNRESOLVED_MESSAGE =
   "Failed to retrieve pod identity metadata: ensure pod has proper annotations and service account configuration";
 
-export interface VariableValues {
-  readonly conn: {
-    readonly k8s: {
-      readonly pod: {
-        readonly id: string;
-        readonly metadata: {
-          readonly name: string;
-          readonly namespace: string;
-          readonly annotations: ReadonlyMap<string, string>;
-          readonly error_code: string;
-          readonly error_message: string;
-        };
-      };
-    };
-  };
+/** What the policy reads of a caller that could not be found: nothing but the error. */
+const NOBODY = {
+  id: "",
+  name: "",
+  namespace: "",
+  annotations: new Map<string, string>(),
+  labels: new Map<string, string>(),
+  serviceAccount: "",
+  nodeName: "",
+  namespaceLabels: new Map<string, string>(),
+  addresses: [],
+} as const;
+
+/** Nothing in a cluster has a place on a map. */
+const GEO = {
+  city: "",
+  country: "",
+  country_code: "",
+  latitude: "",
+  longitude: "",
+  radius: "",
+  subdivision: "",
+} as const;
+
+type Probe = (facts: Facts) => unknown;
+
+const pod = ({ identity }: Facts) => (identity.kind === "pod" ? identity.pod : NOBODY);
+
+/** The variables that may be unknown, and where each comes from. All others always have a value. */
+const PROBES: ReadonlyMap<string, Probe> = new Map<string, Probe>([
+  ["conn.client_ip", ({ connection }) => connection.client.ip],
+  ["conn.client_port", ({ connection }) => connection.client.port],
+  ["conn.server_ip", ({ connection }) => connection.server.ip],
+  ["conn.server_port", ({ connection }) => connection.server.port],
+  ["conn.ts.start", ({ connection }) => connection.start],
+  ["time.now", ({ connection }) => connection.now],
+  // A verdict by chance is one connection's; made beforehand it would be every connection's.
+  [CHANCE, ({ connection }) => connection.start],
+  ["conn.k8s.pod.labels", (facts) => pod(facts).labels],
+  ["conn.k8s.namespace.labels", (facts) => pod(facts).namespaceLabels],
+]);
+
+/** Those of `reads` that have no value for this connection. */
+export function unknownOf(reads: ReadonlySet<string>, facts: Facts): ReadonlySet<string> {
+  const unknown = new Set<string>();
+  for (const name of reads) if (PROBES.get(name)?.(facts) === UNKNOWN) unknown.add(name);
+  return unknown;
 }
 
-const NO_ANNOTATIONS: ReadonlyMap<string, string> = new Map();
-
-/** What the expressions see of `identity`: nothing but the error for a caller that could not be found. */
-export function variableValues(identity: Identity): VariableValues {
-  if (identity.kind === "unresolved") {
-    return podValues("", "", "", NO_ANNOTATIONS, identity.code, UNRESOLVED_MESSAGE);
-  }
-  const { id, name, namespace, annotations, errorCode, errorMessage } = identity.pod;
-  return podValues(id, name, namespace, annotations, errorCode, errorMessage);
-}
-
-function podValues(
-  id: string,
-  name: string,
-  namespace: string,
-  annotations: ReadonlyMap<string, string>,
-  error_code: string,
-  error_message: string,
-): VariableValues {
+/** Every variable but `vars` and `actions`. What is unknown is left out: to read it is an error, never a value. */
+export function variableValues(facts: Facts): Readonly<Record<string, unknown>> {
+  const { connection, endpoint } = facts;
+  const port = endpoint.port === 0 ? "" : `:${endpoint.port}`;
   return {
-    conn: { k8s: { pod: { id, metadata: { name, namespace, annotations, error_code, error_message } } } },
+    conn: {
+      client_ip: known(connection.client.ip),
+      client_port: integer(connection.client.port),
+      server_ip: known(connection.server.ip),
+      server_port: integer(connection.server.port),
+      server_region: "",
+      ts: { start: connection.start === UNKNOWN ? undefined : new Date(connection.start) },
+      geo: GEO,
+      k8s: podValues(facts),
+    },
+    endpoint: { ...endpoint, addr: `${endpoint.host}${port}`, port: BigInt(endpoint.port) },
+    time: { now: connection.now === UNKNOWN ? undefined : new Date(connection.now).toISOString() },
   };
+}
+
+function podValues(facts: Facts): Readonly<Record<string, unknown>> {
+  const { identity } = facts;
+  const {
+    id,
+    name,
+    namespace,
+    annotations,
+    labels,
+    serviceAccount,
+    nodeName,
+    namespaceLabels,
+  }: Omit<PodIdentity, "errorCode" | "errorMessage"> = pod(facts);
+  const [error_code, error_message] =
+    identity.kind === "pod"
+      ? [identity.pod.errorCode, identity.pod.errorMessage]
+      : [identity.code, UNRESOLVED_MESSAGE];
+  return {
+    pod: {
+      id,
+      labels: known(labels),
+      service_account: serviceAccount,
+      metadata: { name, namespace, annotations, error_code, error_message },
+    },
+    node: { name: nodeName },
+    namespace: { labels: known(namespaceLabels) },
+  };
+}
+
+function known<T>(value: Known<T>): T | undefined {
+  return value === UNKNOWN ? undefined : (value as T);
+}
+
+function integer(value: Known<number>): bigint | undefined {
+  return value === UNKNOWN ? undefined : BigInt(value);
 }

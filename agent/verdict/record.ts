@@ -1,7 +1,7 @@
 /** One verdict as the log shows it: names instead of numbers, nothing that needs another line to be understood. */
 import type { IpAddress } from "../model/address.ts";
 import type { ObjectRef } from "../model/objects.ts";
-import type { Action, Reason } from "../model/verdict.ts";
+import type { Action, LogMetadata, Reason } from "../model/verdict.ts";
 import { visible } from "./text.ts";
 
 export interface RuleRecord {
@@ -34,6 +34,8 @@ export interface VerdictRecord extends Decided {
   readonly errorCode: string;
   /** What audited policies would have said, where that differs. */
   readonly audited?: Decided;
+  /** What `log` actions of its policies recorded. */
+  readonly log?: readonly LogMetadata[];
   /** Verdicts of this caller and guard that had no line since the last one. */
   readonly suppressed: number;
 }
@@ -56,6 +58,7 @@ export function verdictFields(record: VerdictRecord): Record<string, unknown> {
     ...(audited && {
       audited: { verdict: audited.verdict, enforced: false, reason: audited.reason, ...decidedBy(audited) },
     }),
+    ...(record.log && { log: record.log.map(logField) }),
     ...(record.suppressed > 0 && { suppressed: record.suppressed }),
   };
 }
@@ -66,4 +69,21 @@ function decidedBy({ policy, rule, error }: Decided): Record<string, unknown> {
     ...(rule && { rule }),
     ...(error !== undefined && { error: visible(error) }),
   };
+}
+
+/** Characters of one `log` entry in JSON: a line is read by people, and by collectors that cut long ones anywhere. */
+const MAX_LOG = 4096;
+
+/** Most of it are values that a workload chose. What is too long becomes the beginning of its JSON. */
+function logField(metadata: LogMetadata): unknown {
+  const shown = visibleValue(metadata);
+  const text = JSON.stringify(shown);
+  return text.length <= MAX_LOG ? shown : { truncated: text.slice(0, MAX_LOG) };
+}
+
+function visibleValue(value: unknown): unknown {
+  if (typeof value === "string") return visible(value);
+  if (Array.isArray(value)) return value.map(visibleValue);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [visible(key), visibleValue(each)]));
 }

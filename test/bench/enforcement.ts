@@ -85,6 +85,11 @@ export function realPod(lab: Lab, pod: PodHandle, annotations: Readonly<Record<s
       name: pod.name,
       namespace: pod.namespace,
       annotations: new Map(Object.entries(annotations)),
+      labels: new Map(),
+      serviceAccount: "default",
+      nodeName: "bench",
+      namespaceLabels: new Map(),
+      addresses: [],
       errorCode: "",
       errorMessage: "",
     };

@@ -1,5 +1,6 @@
 /** A cluster's worth of guards and pods as the dataplane is told of them. Addresses are those set aside for benchmarks. */
 import type { WantGuard, WantPod } from "../../agent/dataplane/want.ts";
+import { NO_CONTEXT } from "../../agent/guard/context.ts";
 import { decide, scopeOf } from "../../agent/guard/decide.ts";
 import type { GuardPolicy } from "../../agent/guard/guard.ts";
 import { computeGuards } from "../../agent/guard/guards.ts";
@@ -20,7 +21,7 @@ const emptyCluster = {
   pods: [],
   localPods: [],
   nodes: [],
-  namespaces: new Set<string>(),
+  namespaces: new Map(),
   services: [],
   endpointSlices: [],
   referenceGrants: [],
@@ -48,8 +49,9 @@ export function guardOf(
     audit: false,
     fallThrough: { kind: "allow" },
     home: [],
+    endpoint: { id: key, url: "", protocol: "", host: "", port: 0 },
   };
-  const guard = { policies: [policy] };
+  const guard = { policies: [policy], context: NO_CONTEXT };
   return {
     key,
     destinations,
@@ -87,6 +89,11 @@ export function manyPods(count: number): WantPod[] {
       name: `pod-${index}`,
       namespace: `team-${index % 25}`,
       annotations: new Map([["ngrok.com/stage", stage]]),
+      labels: new Map(),
+      serviceAccount: "default",
+      nodeName: "bench",
+      namespaceLabels: new Map(),
+      addresses: [],
       errorCode: "",
       errorMessage: "",
     };

@@ -52,7 +52,19 @@ beforeEach(() => {
 });
 
 function pod(uid: string, namespace = "payments", errorCode: "" | "ERR_NGROK_28000" = ""): WantPod {
-  const identity = { id: uid, name: uid, namespace, annotations: new Map(), errorCode, errorMessage: "" };
+  const identity = {
+    id: uid,
+    name: uid,
+    namespace,
+    annotations: new Map(),
+    labels: new Map(),
+    serviceAccount: "default",
+    nodeName: "node-1",
+    namespaceLabels: new Map(),
+    addresses: [],
+    errorCode,
+    errorMessage: "",
+  };
   const cgroup = BigInt(1000 + [...uid].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7));
   return { identity, cgroupIds: [cgroup], netnsCookies: [cgroup + 1n], addresses: [] };
 }

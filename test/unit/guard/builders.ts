@@ -6,7 +6,7 @@ import { computeGuards, type GuardOptions, type GuardSet } from "../../../agent/
 import { type LastValid, lastValidInMemory } from "../../../agent/guard/last-valid.ts";
 import { policyReader, resolvePolicies } from "../../../agent/guard/policies.ts";
 import { parseAddress } from "../../../agent/model/address.ts";
-import { type Identity, unresolved } from "../../../agent/model/identity.ts";
+import { type Identity, type PodIdentity, unresolved } from "../../../agent/model/identity.ts";
 import type {
   ConnectionPolicy,
   Endpoint,
@@ -32,7 +32,7 @@ export function snapshot(parts: Partial<Snapshot> = {}): Snapshot {
     pods: [],
     localPods: [],
     nodes: [],
-    namespaces: new Set(),
+    namespaces: new Map(),
     services: [],
     endpointSlices: [],
     referenceGrants: [],
@@ -98,7 +98,7 @@ export function slice(
 export interface Rule {
   readonly name?: string;
   readonly expressions?: readonly string[];
-  readonly actions: readonly { readonly type: string; readonly config?: { readonly url: string } }[];
+  readonly actions: readonly { readonly type: string; readonly config?: Readonly<Record<string, unknown>> }[];
 }
 
 export const deny = { type: "deny" } as const;
@@ -210,15 +210,25 @@ export const OPTIONS: GuardOptions = {
 };
 
 /** A caller: a pod's `namespace/name`, or nobody known. */
-export function caller(key: string, annotations: Record<string, string> = {}): Identity {
+export function caller(
+  key: string,
+  annotations: Record<string, string> = {},
+  over: Partial<PodIdentity> = {},
+): Identity {
   return {
     kind: "pod",
     pod: {
       id: `uid-of-${key}`,
       ...names(key),
       annotations: new Map(Object.entries(annotations)),
+      labels: new Map(),
+      serviceAccount: "default",
+      nodeName: "node-1",
+      namespaceLabels: new Map(),
+      addresses: [],
       errorCode: "",
       errorMessage: "",
+      ...over,
     },
   };
 }

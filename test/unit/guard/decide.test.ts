@@ -212,6 +212,7 @@ test("an expression that cannot be evaluated denies, and says which rule's", () 
       reason: "expression-error",
       policy: ref("a"),
       rule: 1,
+      error: expect.stringMatching(/no such key/),
     });
   }
 });

@@ -72,17 +72,14 @@ const inPayments = caller("payments/web");
 const elsewhere = caller("sandbox/web");
 const production = caller("sandbox/web", { "k8s.ngrok.com/environment": "production" });
 const staging = caller("sandbox/web", { "k8s.ngrok.com/environment": "staging" });
-const oversized: Identity = {
-  kind: "pod",
-  pod: {
-    id: "uid-1",
-    namespace: "payments",
-    name: "big",
-    annotations: new Map(),
+const oversized = caller(
+  "payments/big",
+  {},
+  {
     errorCode: "ERR_NGROK_28000",
     errorMessage: "Pod identity metadata too large: annotations",
   },
-};
+);
 
 describe("the documents' AgentEndpoint guards its upstream at :8080 and forwards to a port-less http url:", () => {
   test.each([

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { NO_CONTEXT } from "../../../agent/guard/context.ts";
 import type { Guard, GuardPolicy } from "../../../agent/guard/guard.ts";
 import { linkLocalPorts } from "../../../agent/guard/link-local.ts";
 import type { Door, Services } from "../../../agent/guard/services.ts";
@@ -21,6 +22,7 @@ function guard(audit: boolean): Guard {
     audit,
     fallThrough: { kind: "allow" },
     home: [],
+    endpoint: { id: "uid", url: "", protocol: "", host: "", port: 0 },
   };
   const at = (address: string, port: number) => ({ address, port, protocol: "TCP" as const });
   return {
@@ -28,6 +30,7 @@ function guard(audit: boolean): Guard {
     destinations: [at("192.0.2.10", 80), at("198.51.100.1", 8080)],
     nodePorts: [30080],
     policies: [policy],
+    context: NO_CONTEXT,
   };
 }
 

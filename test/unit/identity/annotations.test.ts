@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { surfaceAnnotations } from "../../../agent/identity/annotations.ts";
 import { callerIdentity, podIdentity } from "../../../agent/identity/pod-identity.ts";
+import { UNKNOWN } from "../../../agent/model/connection.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 
 function localPod(over: Partial<LocalPod> = {}): LocalPod {
@@ -14,6 +15,8 @@ function localPod(over: Partial<LocalPod> = {}): LocalPod {
     hostNetwork: false,
     completed: false,
     annotations: new Map(),
+    labels: new Map(),
+    serviceAccount: "default",
     ...over,
   };
 }
@@ -141,18 +144,26 @@ describe("the identity of a pod", () => {
       ["podgate.dev/team", "ledger"],
       ["secret.example.com/x", "y"],
     ]);
-    expect(podIdentity(localPod({ annotations }))).toEqual({
+    const labels = new Map([["app", "ledger"]]);
+    const namespace = { name: "payments", labels: new Map([["tier", "gold"]]) };
+    const namespaces = new Map([["payments", namespace]]);
+    expect(podIdentity(localPod({ annotations, labels }), undefined, namespaces)).toEqual({
       id: "uid-1",
       name: "worker-a",
       namespace: "payments",
       annotations: new Map([["podgate.dev/team", "ledger"]]),
+      labels,
+      serviceAccount: "default",
+      nodeName: "node-1",
+      namespaceLabels: namespace.labels,
+      addresses: ["192.0.2.7"],
       errorCode: "",
       errorMessage: "",
     });
   });
 
   it("keeps id, name and namespace beside ERR_NGROK_28000", () => {
-    expect(podIdentity(localPod({ annotations: sized(1025) }))).toEqual({
+    expect(podIdentity(localPod({ annotations: sized(1025) }))).toMatchObject({
       id: "uid-1",
       name: "worker-a",
       namespace: "payments",
@@ -160,6 +171,20 @@ describe("the identity of a pod", () => {
       errorCode: "ERR_NGROK_28000",
       errorMessage: "Pod identity metadata too large: annotations take more than 1024 bytes",
     });
+  });
+
+  it("has no labels of its namespace, rather than none, until that namespace is known", () => {
+    expect(podIdentity(localPod(), undefined, new Map()).namespaceLabels).toBe(UNKNOWN);
+  });
+
+  it("has labels that nobody knows, rather than some, where they take more than 4096 bytes", () => {
+    const whole = new Map([["a", "x".repeat(4095)]]);
+    expect(podIdentity(localPod({ labels: whole })).labels).toBe(whole);
+    expect(podIdentity(localPod({ labels: new Map([["ä", "x".repeat(4095)]]) })).labels).toBe(UNKNOWN);
+  });
+
+  it("has no address of its own on its node's network", () => {
+    expect(podIdentity(localPod({ hostNetwork: true })).addresses).toEqual([]);
   });
 
   it("10: is nobody's where the pod shares its node's network", () => {

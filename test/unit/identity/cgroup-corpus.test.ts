@@ -105,5 +105,7 @@ function readPods(text: string): LocalPod[] {
     completed: ["Succeeded", "Failed"].includes(status.phase),
     ips: [],
     annotations: new Map(),
+    labels: new Map(),
+    serviceAccount: "",
   }));
 }

@@ -20,6 +20,8 @@ function pod(uid: string, fields: Partial<LocalPod> = {}): LocalPod {
     hostNetwork: false,
     completed: false,
     annotations: new Map(),
+    labels: new Map(),
+    serviceAccount: "default",
     ...fields,
   };
 }

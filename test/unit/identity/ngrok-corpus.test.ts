@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { callerIdentity } from "../../../agent/identity/pod-identity.ts";
 import { type Identity, unresolved } from "../../../agent/model/identity.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
-import { evaluate } from "../../../agent/policy/evaluate.ts";
 import { parsePolicy } from "../../../agent/policy/parse.ts";
+import { ask, pod } from "../policy/builders.ts";
 import { type CorpusCase, corpus, corpusCases, hasCorpus } from "./corpus.ts";
 
 interface WrittenPod {
@@ -32,18 +32,20 @@ interface Expected {
   readonly error_code?: string;
 }
 
-function identityOf(pod: WrittenPod | null): Identity {
-  if (pod === null) return unresolved("no pod has the address");
-  const { uid, name, namespace, annotations = {} } = pod.metadata;
+function identityOf(written: WrittenPod | null): Identity {
+  if (written === null) return unresolved("no pod has the address");
+  const { uid, name, namespace, annotations = {} } = written.metadata;
   const local: LocalPod = {
     uid,
     name,
     namespace,
     nodeName: "node-1",
     ips: ["192.0.2.7"],
-    hostNetwork: pod.spec?.hostNetwork ?? false,
+    hostNetwork: written.spec?.hostNetwork ?? false,
     completed: false,
     annotations: new Map(Object.entries(annotations)),
+    labels: new Map(),
+    serviceAccount: "default",
   };
   return callerIdentity(local);
 }
@@ -61,17 +63,21 @@ function callerOf(written: WrittenIdentity): Identity {
   const errorCode = written.error_code === "ERR_NGROK_28000" ? written.error_code : "";
   const { id = "uid", name = "a", namespace = "my-namespace", annotations = {} } = written;
   const errorMessage = errorCode === "" ? "" : "Pod identity metadata too large";
-  return {
-    kind: "pod",
-    pod: { id, name, namespace, annotations: new Map(Object.entries(annotations)), errorCode, errorMessage },
-  };
+  return pod({
+    id,
+    name,
+    namespace,
+    annotations: new Map(Object.entries(annotations)),
+    errorCode,
+    errorMessage,
+  });
 }
 
 /** A policy that cannot be read denies everybody (no valid one came before it). */
 function decide(policy: unknown, written: WrittenIdentity): string {
   const parsed = parsePolicy(policy, "");
   if (!parsed.ok) return "deny";
-  const outcome = evaluate(parsed.policy, callerOf(written));
+  const outcome = ask(parsed.policy, callerOf(written));
   return outcome.kind === "forward" ? "forward-internal" : outcome.kind;
 }
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Identity } from "../../../agent/model/identity.ts";
-import { evaluate } from "../../../agent/policy/evaluate.ts";
 import { parsePolicy } from "../../../agent/policy/parse.ts";
-import { decide, deny, forward, M, nobody, oversized, pod, policyOf, rule } from "./builders.ts";
+import { ask, decide, deny, forward, M, nobody, oversized, pod, policyOf, rule } from "./builders.ts";
 
 /** The policies of the documents, written as the API server hands them over. */
 const failClosed = policyOf(rule(`${M}.error_code != ""`), rule(`${M}.namespace != "payments"`), forward);
@@ -45,7 +44,7 @@ describe("the documented examples", () => {
   });
 
   it("13: denies a pod without the annotation, and says which expression failed on what", () => {
-    expect(evaluate(byAnnotation, pod())).toEqual({
+    expect(ask(byAnnotation, pod())).toEqual({
       kind: "deny",
       reason: "expression-error",
       rule: 1,
@@ -55,7 +54,7 @@ describe("the documented examples", () => {
   });
 
   it("hands on the url that was written", () => {
-    expect(evaluate(failClosed, pod())).toEqual({
+    expect(ask(failClosed, pod())).toEqual({
       kind: "forward",
       rule: 2,
       url: "http://my-service.my-namespace.internal",

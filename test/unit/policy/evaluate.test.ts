@@ -1,15 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { alwaysTerminates, evaluate } from "../../../agent/policy/evaluate.ts";
+import { alwaysTerminates } from "../../../agent/policy/evaluate.ts";
 import type { Expression, Policy, Rule } from "../../../agent/policy/policy.ts";
-import { decide, deny, forward, pod, policyOf, rule, said } from "./builders.ts";
+import { constant } from "../../../agent/policy/template.ts";
+import { ask, decide, deny, forward, pod, policyOf, rule, said } from "./builders.ts";
 
 function stub(result: unknown): Expression {
   return {
     text: "stub",
+    reads: new Set(),
     evaluate: () => {
       if (result === "throws") throw new TypeError("it threw");
-      return result as boolean;
+      return result;
     },
   };
 }
@@ -18,12 +20,16 @@ function ruleOf(index: number, results: readonly unknown[], terminal: "deny" | "
   const action =
     terminal === "deny"
       ? { type: terminal }
-      : { type: "forward-internal" as const, url: "http://a.b.internal" };
+      : {
+          type: "forward-internal" as const,
+          url: constant("http://a.b.internal"),
+          continueOnError: false,
+        };
   return { index, name: "", expressions: results.map(stub), actions: [action] };
 }
 
 function policyWith(...rules: Rule[]): Policy {
-  return { rules, scope: "pod", readsPod: true };
+  return { rules, scope: "pod", reads: new Set(), readsPod: true };
 }
 
 /** What CEL's && makes of a list: written out from the language definition, with nothing of the code under test. */
@@ -51,7 +57,7 @@ describe("evaluate", () => {
       "throws",
     ]) {
       for (const terminal of ["deny", "forward"] as const) {
-        const outcome = evaluate(policyWith(ruleOf(0, [wrong], terminal)), pod());
+        const outcome = ask(policyWith(ruleOf(0, [wrong], terminal)), pod());
         expect(outcome).toMatchObject({ kind: "deny", reason: "expression-error", rule: 0, expression: 0 });
       }
     }
@@ -60,7 +66,7 @@ describe("evaluate", () => {
   it("lets a false absorb errors on either side, and names the first expression that failed otherwise", () => {
     fc.assert(
       fc.property(fc.array(anyResult, { maxLength: 6 }), (results) => {
-        const outcome = said(evaluate(policyWith(ruleOf(0, results, "deny")), pod()));
+        const outcome = said(ask(policyWith(ruleOf(0, results, "deny")), pod()));
         const expected = conjunction(results);
         const failed = results.findIndex((result) => result instanceof Error);
         expect(outcome).toBe(
@@ -89,7 +95,7 @@ describe("evaluate", () => {
             : failed >= 0
               ? `error ${first}.${failed}`
               : `${terminal} ${first}`;
-        expect(said(evaluate(policy, pod()))).toBe(expected);
+        expect(said(ask(policy, pod()))).toBe(expected);
       }),
       { numRuns: 1000 },
     );

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { PodIdentity } from "../../../agent/model/identity.ts";
-import { evaluate } from "../../../agent/policy/evaluate.ts";
 import { subjects } from "../../../agent/policy/materialize.ts";
-import { M, pod, policyOf, rule } from "./builders.ts";
+import { subjectScope } from "../../../agent/policy/placement.ts";
+import { ask, M, pod, policyOf, rule } from "./builders.ts";
 import { randomExpression, randomFrom, randomIdentity } from "./random-expression.ts";
 
 function identity(name: string, namespace: string, over: Partial<PodIdentity> = {}): PodIdentity {
@@ -61,14 +61,14 @@ describe("verdicts are made", () => {
       const pods = Array.from({ length: 20 }, () => randomIdentity(random)).flatMap((each) =>
         each.kind === "pod" ? [each.pod] : [],
       );
-      const made = subjects(policy.scope, pods);
+      const made = subjects(subjectScope(policy), pods);
       for (const pod of pods) {
         const subject =
           made.find((each) => each.kind === "pod" && each.identity === pod) ??
           made.find((each) => each.kind === "namespace" && each.namespace === pod.namespace);
         if (subject === undefined) throw new Error("nobody answers for the pod");
-        expect(evaluate(policy, { kind: "pod", pod: subject.identity })).toEqual(
-          evaluate(policy, { kind: "pod", pod }),
+        expect(ask(policy, { kind: "pod", pod: subject.identity })).toEqual(
+          ask(policy, { kind: "pod", pod }),
         );
       }
     }

@@ -1,7 +1,7 @@
 import { celEnv, celMap, isCelError, parse, plan } from "@bufbuild/cel";
 import { describe, expect, it } from "vitest";
 import type { Identity } from "../../../agent/model/identity.ts";
-import { compilePredicate } from "../../../agent/policy/predicate.ts";
+import { predicate } from "./builders.ts";
 import { randomExpression, randomFrom, randomIdentity } from "./random-expression.ts";
 
 const seed = Number(process.env.PODGATE_SEED ?? Date.now() % 2 ** 31);
@@ -40,7 +40,7 @@ describe("10,000 random expressions", () => {
     const counts = { true: 0, false: 0, error: 0, refused: 0 };
     for (let round = 0; round < 10_000; round++) {
       const text = randomExpression(random);
-      const ours = compilePredicate(text);
+      const ours = predicate(text);
       if (ours instanceof Error) {
         // The generator knows types, not bounds.
         expect(`${text}: ${ours.message}`).toMatch(/make it simpler|split it into several/);

@@ -13,6 +13,14 @@ function faults(value: unknown, path = ""): Fault[] {
 const rules = (...on_tcp_connect: unknown[]) => ({ on_tcp_connect });
 const action = (type: unknown, config?: unknown) =>
   rules({ actions: [config === undefined ? { type } : { type, config }] });
+/** `{ a: { a: ... } }`, so many levels deep. */
+const nested = (depth: number): unknown => (depth === 0 ? "x" : { a: nested(depth - 1) });
+/** Nine levels of nine references to the level below, as YAML's anchors make them. */
+const laughs = () => {
+  let level: unknown = "ha";
+  for (let i = 0; i < 9; i++) level = { a: new Array(9).fill(level) };
+  return level;
+};
 const forwardTo = (config: unknown) => action("forward-internal", config);
 
 describe("a bad policy", () => {
@@ -201,7 +209,7 @@ describe("a bad policy", () => {
       [
         "ERR_NGROK_2201",
         "on_tcp_connect[0].actions[0].type",
-        "the action has no type: write deny or forward-internal",
+        "the action has no type: write one of deny, close-connection, forward-internal, log, restrict-ips, set-vars, terminate-tls",
       ],
     ],
     [
@@ -210,7 +218,7 @@ describe("a bad policy", () => {
       [
         "ERR_NGROK_2201",
         "on_tcp_connect[0].actions[0].type",
-        "there is no action `allow`: use deny or forward-internal",
+        "there is no action `allow`: use one of deny, close-connection, forward-internal, log, restrict-ips, set-vars, terminate-tls",
       ],
     ],
     [
@@ -219,52 +227,223 @@ describe("a bad policy", () => {
       [
         "ERR_NGROK_2202",
         "on_tcp_connect[0].actions[0].type",
-        "action `rate-limit` works on HTTP, not at on_tcp_connect: use deny or forward-internal",
+        "action `rate-limit` works on HTTP, not at on_tcp_connect: use one of deny, close-connection, forward-internal, log, restrict-ips, set-vars, terminate-tls",
       ],
     ],
     [
-      "close-connection",
-      action("close-connection"),
+      "close-connection with a status",
+      action("close-connection", { status_code: 403 }),
       [
-        "PODGATE_UNSUPPORTED",
-        "on_tcp_connect[0].actions[0].type",
-        "action `close-connection` is not supported yet: use deny",
+        "ERR_NGROK_2203",
+        "on_tcp_connect[0].actions[0].config.status_code",
+        "unknown key `status_code`: remove it",
       ],
     ],
     [
-      "log",
-      action("log", { metadata: {} }),
+      "log without config",
+      action("log"),
       [
-        "PODGATE_UNSUPPORTED",
-        "on_tcp_connect[0].actions[0].type",
-        "action `log` is not supported yet: remove it, every verdict is logged",
+        "ERR_NGROK_2203",
+        "on_tcp_connect[0].actions[0].config",
+        "it is missing: write an object with `metadata`",
       ],
     ],
     [
-      "restrict-ips",
-      action("restrict-ips"),
+      "log with text",
+      action("log", { metadata: "x" }),
       [
-        "PODGATE_UNSUPPORTED",
-        "on_tcp_connect[0].actions[0].type",
-        "action `restrict-ips` is not supported yet: write a rule over conn.k8s.pod.*",
+        "ERR_NGROK_2203",
+        "on_tcp_connect[0].actions[0].config.metadata",
+        "it is a string: write an object, such as `message: refused`",
       ],
     ],
     [
-      "set-vars",
-      action("set-vars"),
+      "log with something deep",
+      action("log", { metadata: { a: nested(20) } }),
       [
-        "PODGATE_UNSUPPORTED",
-        "on_tcp_connect[0].actions[0].type",
-        "action `set-vars` is not supported yet: write the value into the expressions",
+        "ERR_NGROK_2203",
+        "on_tcp_connect[0].actions[0].config.metadata.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a",
+        "it is deeper than 16 levels or has over 256 members: make it smaller",
       ],
     ],
     [
-      "terminate-tls",
-      action("terminate-tls"),
+      "log with a billion laughs",
+      action("log", { metadata: laughs() }),
+      [
+        "ERR_NGROK_2203",
+        "on_tcp_connect[0].actions[0].config.metadata.a[0].a[0].a[0].a[0].a[0].a[0].a[0].a[0]",
+        "it is deeper than 16 levels or has over 256 members: make it smaller",
+      ],
+    ],
+    [
+      "ip policies",
+      action("restrict-ips", { ip_policies: ["ipp_1"] }),
       [
         "PODGATE_UNSUPPORTED",
-        "on_tcp_connect[0].actions[0].type",
-        "action `terminate-tls` is not supported yet: let the upstream terminate TLS",
+        "on_tcp_connect[0].actions[0].config.ip_policies",
+        "ip policies are kept in ngrok's cloud, which nothing here asks: write their ranges into allow and deny",
+      ],
+    ],
+    [
+      "a word for a range",
+      action("restrict-ips", { allow: ["everybody"] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.allow[0]",
+        "`everybody` is no address range: write one such as 192.0.2.0/24 or 2001:db8::/32",
+      ],
+    ],
+    [
+      "an address for a range",
+      action("restrict-ips", { deny: ["2001:db8::1"], allow: ["::/0"] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.deny[0]",
+        "`2001:db8::1` is an address and no range: write 2001:db8::1/128",
+      ],
+    ],
+    [
+      "a prefix too long",
+      action("restrict-ips", { allow: ["192.0.2.0/33"] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.allow[0]",
+        "`192.0.2.0/33` is no address range: write one such as 192.0.2.0/24 or 2001:db8::/32",
+      ],
+    ],
+    [
+      "a number for a range",
+      action("restrict-ips", { allow: [10] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.allow[0]",
+        "it is a number: write a range such as 192.0.2.0/24",
+      ],
+    ],
+    [
+      "a range for a list",
+      action("restrict-ips", { allow: "192.0.2.0/24" }),
+      [
+        "ERR_NGROK_2203",
+        "on_tcp_connect[0].actions[0].config.allow",
+        "it is a string: write a list of ranges, such as `- 192.0.2.0/24`",
+      ],
+    ],
+    [
+      "a range of another type",
+      action("restrict-ips", { allow: ["${1 + 1}"] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.allow[0]",
+        "its expression is of type int: a range is a string",
+      ],
+    ],
+    [
+      "enforce in quotes",
+      action("restrict-ips", { allow: ["::/0"], enforce: "false" }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.enforce",
+        "it is a string: write true or false, or remove it",
+      ],
+    ],
+    [
+      "set-vars without vars",
+      action("set-vars", {}),
+      [
+        "ERR_NGROK_2203",
+        "on_tcp_connect[0].actions[0].config.vars",
+        "it is missing: write a list, such as `- team: blue`",
+      ],
+    ],
+    [
+      "two variables in one item",
+      action("set-vars", { vars: [{ a: 1, b: 2 }] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.vars[0]",
+        "it has 2 names: write each variable as an item of its own",
+      ],
+    ],
+    [
+      "a variable without a name",
+      action("set-vars", { vars: [{}] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.vars[0]",
+        "it has 0 names: write each variable as an item of its own",
+      ],
+    ],
+    [
+      "a variable nobody can read",
+      action("set-vars", { vars: [{ "a-b": 1 }] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.vars[0].a-b",
+        "an expression cannot read a variable of this name: use letters, digits and `_`",
+      ],
+    ],
+    [
+      "a variable that reads itself",
+      action("set-vars", { vars: [{ a: "${vars.a}" }] }),
+      [
+        "ERR_NGROK_2200",
+        "on_tcp_connect[0].actions[0].config.vars[0].a",
+        "`vars` is not available (no set-vars action before it sets it): remove it or use conn.k8s.pod.*",
+      ],
+    ],
+    [
+      "a version without quotes",
+      action("terminate-tls", { min_version: 1.3 }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.min_version",
+        'it is a number: write "1.3" in quotes',
+      ],
+    ],
+    [
+      "an unknown version",
+      action("terminate-tls", { max_version: "1.4" }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.max_version",
+        "it is none of 1.0, 1.1, 1.2, 1.3",
+      ],
+    ],
+    [
+      "no version left",
+      action("terminate-tls", { min_version: "1.3", max_version: "1.2" }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.min_version",
+        "it is above max_version, so no version is left: lower it",
+      ],
+    ],
+    [
+      "half a pair",
+      action("terminate-tls", { server_private_key: "secret" }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.server_certificate",
+        "it is missing: a key and its certificate go together",
+      ],
+    ],
+    [
+      "a certificate of ngrok's",
+      action("terminate-tls", { mutual_tls_certificate_authorities: ["ca_1"] }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.mutual_tls_certificate_authorities[0]",
+        "an id names a certificate in ngrok's cloud, which nothing here asks: write the certificate itself in PEM",
+      ],
+    ],
+    [
+      "an unknown strategy",
+      action("terminate-tls", { mutual_tls_verification_strategy: "maybe" }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.mutual_tls_verification_strategy",
+        "it is none of require-and-verify, require-any, request: write one or remove it",
       ],
     ],
     [
@@ -309,12 +488,30 @@ describe("a bad policy", () => {
       ],
     ],
     [
-      "forward with interpolation",
-      forwardTo({ url: "http://${x}.internal" }),
+      "an unknown variable in a url",
+      forwardTo({ url: "http://${vars.x}.internal" }),
       [
-        "PODGATE_UNSUPPORTED",
+        "ERR_NGROK_2200",
         "on_tcp_connect[0].actions[0].config.url",
-        "interpolation `${...}` is not supported yet: write the url in full",
+        "`vars` is not available (no set-vars action before it sets it): remove it or use conn.k8s.pod.*",
+      ],
+    ],
+    [
+      "an interpolation without an end",
+      forwardTo({ url: "http://${conn.k8s.pod.id" }),
+      [
+        "ERR_NGROK_2200",
+        "on_tcp_connect[0].actions[0].config.url",
+        "`${` has no end: write `}` behind the expression",
+      ],
+    ],
+    [
+      "a url that is a number",
+      forwardTo({ url: "${1 + 1}" }),
+      [
+        "ERR_NGROK_2204",
+        "on_tcp_connect[0].actions[0].config.url",
+        "its expression is of type int: a url is a string",
       ],
     ],
     [
@@ -326,15 +523,7 @@ describe("a bad policy", () => {
         "read url `http://10.0.0.1`: an IP address is no forward target: write the url of an internal endpoint, such as http://ledger.payments.internal",
       ],
     ],
-    [
-      "forward with continue",
-      forwardTo({ url: "http://a.b.internal", on_error: "continue" }),
-      [
-        "PODGATE_UNSUPPORTED",
-        "on_tcp_connect[0].actions[0].config.on_error",
-        "on_error `continue` is not supported yet: remove it or write halt",
-      ],
-    ],
+
     [
       "forward with nonsense",
       forwardTo({ url: "http://a.b.internal", on_error: 1 }),
@@ -404,12 +593,12 @@ describe("a bad policy", () => {
       ],
     ],
     [
-      "an unknown variable",
-      rules(rule('conn.client_ip == "192.0.2.1"')),
+      "a variable of another place",
+      rules(rule("conn.client_ip.is_tor_node")),
       [
         "ERR_NGROK_2200",
         "on_tcp_connect[0].expressions[0]",
-        "`conn.client_ip` is not available (only a connection knows it, and verdicts are made per pod): remove it or use conn.k8s.pod.*",
+        "`conn.client_ip.is_tor_node` is not available (nothing here knows more of an address than the address): remove it or use conn.k8s.pod.*",
       ],
     ],
   ])("%s", (_title, value, fault) => {
@@ -496,7 +685,13 @@ describe("a good policy", () => {
     );
     expect(policy.rules.map((each) => each.actions)).toEqual([
       [{ type: "deny" }],
-      [{ type: "forward-internal", url }],
+      [
+        {
+          type: "forward-internal",
+          url: expect.objectContaining({ constant: { value: url } }),
+          continueOnError: false,
+        },
+      ],
     ]);
   });
 
@@ -512,7 +707,7 @@ describe("a good policy", () => {
     ]);
   });
 
-  it.each<[string, string[], "namespace" | "pod", boolean]>([
+  it.each<[string, string[], "namespace" | "pod" | "dynamic", boolean]>([
     ["nothing", ["true"], "namespace", false],
     ["namespace and error_code", [`${M}.namespace == "a"`, `${M}.error_code == ""`], "namespace", true],
     ["error_message", [`${M}.error_message == ""`], "namespace", true],
@@ -520,6 +715,25 @@ describe("a good policy", () => {
     ["an id", ['conn.k8s.pod.id == "b"'], "pod", true],
     ["an annotation inside a comprehension", [`["a"].exists(x, x in ${M}.annotations)`], "pod", true],
     ["an annotation inside has", [`has(${M}.annotations.x)`], "pod", true],
+    [
+      "the endpoint and the destination",
+      ["endpoint.port == 443 && conn.server_port == 443"],
+      "namespace",
+      false,
+    ],
+    [
+      "labels of the namespace, and the node",
+      ["conn.k8s.node.name in conn.k8s.namespace.labels"],
+      "namespace",
+      true,
+    ],
+    ["a label", ['"app" in conn.k8s.pod.labels'], "pod", true],
+    ["a service account", ['conn.k8s.pod.service_account == "x"'], "pod", true],
+    ["its address", ['conn.client_ip == "192.0.2.7"'], "pod", false],
+    ["a port", ["conn.client_port < 1024"], "dynamic", false],
+    ["the time", [`time.now < "2027" || ${M}.name == "x"`], "dynamic", true],
+    ["the beginning", ["conn.ts.start.getFullYear() == 2026"], "dynamic", false],
+    ["chance", ["rand.int(0, 9) == 1"], "dynamic", false],
     ["a name in a branch never taken", [`true ? true : ${M}.name == "x"`], "pod", true],
   ])("that reads %s", (_title, expressions, scope, readsPod) => {
     expect(policyOf(rule(...expressions))).toMatchObject({ scope, readsPod });
@@ -529,14 +743,14 @@ describe("a good policy", () => {
 describe("whether a bad policy was about pods", () => {
   it.each<[string, unknown, boolean]>([
     ["null", null, false],
-    ["IP rules only", action("restrict-ips", { deny: ["192.0.2.0/24"] }), false],
+    ["IP rules only", action("restrict-ips", { deny: ["192.0.2.0"] }), false],
     ["HTTP rules only", { on_http_request: [{ expressions: ["req.method == 'GET'"], ...deny }] }, false],
     ["HTTP rules over pods", { on_http_request: [{ expressions: [`${M}.name == "a"`], ...deny }] }, true],
     ["a misspelt key", { on_tcp_conect: [rule(`${M}.name == "a"`)] }, true],
     ["a misspelt variable", rules(rule("conn.k8s.pod.nme == ''")), true],
     ["an index in place of a field", rules(rule('conn["k8s"].pod.id == ""')), true],
     ["what YAML left of an expression", rules(rule('in ["a"])')), true],
-    ["an interpolation", forwardTo({ url: "http://${conn.k8s.pod.metadata.namespace}.internal" }), true],
+    ["an interpolation", forwardTo({ url: "http://${conn.k8s.pod.metadata.namspace}.internal" }), true],
     ["text", `on_tcp_connect: [{expressions: ['${M}.name == ""']}]`, true],
   ])("%s", (_title, value, expected) => {
     expect(parsePolicy(value, "")).toMatchObject({ ok: false, readsPod: expected });

@@ -1,0 +1,37 @@
+/** Outcomes and placements in words, for logs and conditions. */
+import { refKey } from "../model/objects.ts";
+import { type Placement, placement } from "../policy/placement.ts";
+import type { Outcome } from "../policy/policy.ts";
+import { type ChainLink, chainOf, type Routes } from "./routes.ts";
+
+/** What went wrong or is missing; undefined where a rule simply decided. */
+export function describeOutcome(outcome: Outcome): string | undefined {
+  if (outcome.kind === "undecided") {
+    const needs = outcome.needs.map((name) => (name === "rand" ? "chance" : name)).join(", ");
+    return `it hangs on ${needs}, which is not known before the connection: that needs the proxy, which is not built yet`;
+  }
+  if (outcome.kind !== "deny" || outcome.reason !== "expression-error") return undefined;
+  return outcome.action === undefined ? outcome.error : `action ${outcome.action}: ${outcome.error}`;
+}
+
+const WIDTH = { "kernel, per namespace": 0, "kernel, per pod": 1, proxy: 2 } as const;
+
+/** Where the verdicts of a policy, and of all that its forwards lead through, can be made. */
+export function placementOf(start: ChainLink, routes: Routes): Placement | undefined {
+  const placed = chainOf(start, routes).flatMap(({ object, inForce }) => {
+    if (inForce.kind !== "policy") return [];
+    const own = placement(inForce.policy);
+    const elsewhere = refKey(object) === refKey(start.object) ? "" : ` in ${refKey(object)}`;
+    return [{ ...own, why: `${own.why}${elsewhere}` }];
+  });
+  return placed.reduce<Placement | undefined>(
+    (widest, each) => (widest === undefined || WIDTH[each.where] > WIDTH[widest.where] ? each : widest),
+    undefined,
+  );
+}
+
+/** A sentence for a condition's message. */
+export function describePlacement({ where, why }: Placement): string {
+  if (where !== "proxy") return `decided in the ${where}: ${why}`;
+  return `decided in the proxy: ${why}; the proxy is not built yet, so what the kernel cannot decide is refused`;
+}
