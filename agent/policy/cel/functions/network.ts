@@ -1,6 +1,6 @@
 /** ngrok's questions about addresses. What is no address is in no range. */
-import { addressBytes } from "../../../model/address.ts";
-import { type Cidr, contains, parseCidr } from "../cidr.ts";
+import { type IpAddress, parseAddress } from "../../../model/address.ts";
+import { type Cidr, cidrContains, parseCidr } from "../../../model/cidr.ts";
 import { SCALAR, type Shape, size } from "../shape.ts";
 import type { List } from "../value.ts";
 import { overload } from "./overload.ts";
@@ -25,7 +25,7 @@ export const NETWORK = [
     "string.isPrivateIp(): bool",
     (ip: string) => {
       const address = addressOf(ip);
-      return address !== undefined && PRIVATE.some((range) => contains(range, address));
+      return address !== undefined && PRIVATE.some((range) => cidrContains(range, address));
     },
     (operands) => ({ work: READING + characters(operands), result: SCALAR }),
   ),
@@ -36,13 +36,13 @@ function inRanges(ip: string, ranges: List): boolean {
   if (address === undefined) return false;
   return ranges.some((text) => {
     const range = typeof text === "string" ? parseCidr(text) : undefined;
-    return range !== undefined && contains(range, address);
+    return range !== undefined && cidrContains(range, address);
   });
 }
 
 /** No address has more than 45 characters. */
-function addressOf(ip: string): Uint8Array | undefined {
-  return ip.length > 45 ? undefined : addressBytes(ip);
+function addressOf(ip: string): IpAddress | undefined {
+  return ip.length > 45 ? undefined : parseAddress(ip);
 }
 
 function characters(operands: readonly Shape[]): number {
