@@ -54,7 +54,7 @@ function parts(message: string): { readonly problem: string; readonly advice?: s
 }
 
 const ADVICE =
-  /^(in .*, write|to .*, (write|say)|add|allow|begin|compare|correct|create|deny|end|give|guard|join|keep|leave|list|make|move|permit|put|quote|refer|remove|rename|say|shorten|split|test|use|write)\b/;
+  /^(in .*, write|to .*, (write|say)|add|allow|begin|compare|correct|create|deny|end|give|guard|join|keep|leave|list|make|move|permit|pipe|put|quote|refer|remove|rename|say|shorten|split|test|use|write)\b/;
 
 /** The line where it begins, cut to what fits around the offending text. */
 function excerpt({ span, position }: PlacedDiagnostic, text: string) {

@@ -40,7 +40,13 @@ export function parseManifests(files: readonly ManifestFile[]): Manifests {
   const manifests: Manifest[] = [];
   const diagnostics: PlacedDiagnostic[] = [];
   for (const file of files) {
-    for (const document of readPolicyFile(file.text, file.name)) {
+    const documents = readPolicyFile(file.text, file.name);
+    const template = templateOf(file, documents);
+    if (template !== undefined) {
+      diagnostics.push(template);
+      continue;
+    }
+    for (const document of documents) {
       diagnostics.push(...document.diagnostics);
       // A document of comments alone is no object; kubectl passes over it too.
       if (document.value === null) continue;
@@ -49,6 +55,23 @@ export function parseManifests(files: readonly ManifestFile[]): Manifests {
     }
   }
   return { files, manifests, diagnostics };
+}
+
+/** A chart's directory holds templates, which are no YAML yet: that is said once, and only of files nobody named. */
+function templateOf(file: ManifestFile, documents: readonly PolicyDocument[]): PlacedDiagnostic | undefined {
+  const start = file.text.indexOf("{{");
+  const [first] = documents;
+  const isYaml = documents.every(({ diagnostics }) => diagnostics.length === 0);
+  if (file.named || start < 0 || first === undefined || isYaml) return undefined;
+  return {
+    severity: "warning",
+    code: "PODGATE_TEMPLATE",
+    path: "",
+    message:
+      "a template is no YAML until it is filled in: pipe the output of `helm template` into `podgate lint -`",
+    position: first.positionOf(start),
+    span: { start, end: start + 2 },
+  };
 }
 
 const MOST_BYTES = 16 * 1024 * 1024;

@@ -107,14 +107,14 @@ export function readObject(manifest: Manifest, namespace: string): FileObject {
   if (reader === undefined) return { kind: "other", manifest };
   if (apiVersion === undefined || !reader.apiVersions.includes(apiVersion)) {
     // Service and Node are names that other API groups use too.
-    if (!PODGATE_KINDS.has(kind)) return { kind: "other", manifest };
+    if (!POLICY_KINDS.has(kind)) return { kind: "other", manifest };
     const problem = `${kind} is read from ${reader.apiVersions[0]} alone: write that`;
     return { kind: "misfit", manifest, path: apiVersion === undefined ? "kind" : "apiVersion", problem };
   }
   return readKnown(kind, reader, value, manifest, namespace);
 }
 
-const PODGATE_KINDS: ReadonlySet<string> = new Set([
+const POLICY_KINDS: ReadonlySet<string> = new Set([
   "AgentEndpoint",
   "CloudEndpoint",
   "NgrokTrafficPolicy",

@@ -70,7 +70,8 @@ export function place(document: PolicyDocument, diagnostic: Diagnostic): PlacedD
 type PositionOf = (offset: number) => Position;
 
 function readDocument(document: Document.Parsed, text: string, positionOf: PositionOf): PolicyDocument {
-  const diagnostics: PlacedDiagnostic[] = document.errors.map((error) => ({
+  // What follows the first is mostly its echo.
+  const diagnostics: PlacedDiagnostic[] = document.errors.slice(0, 1).map((error) => ({
     severity: "error",
     code: "PODGATE_YAML_SYNTAX",
     path: "",

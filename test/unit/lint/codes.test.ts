@@ -47,6 +47,7 @@ const examples: Readonly<Record<string, string>> = {
   PODGATE_CONSTANT: rules(`${M}.name != "a" || ${M}.name != "b" => deny`),
   PODGATE_SHADOWED_RULE: rules(`${M}.name != "a" => deny`, `${M}.name != "a" => deny`),
   PODGATE_EMPTY_EXPRESSIONS: "on_tcp_connect: [{expressions: [], actions: [type: deny]}]",
+  PODGATE_TEMPLATE: "a: {{ b }}\n{{ end }}\n",
   PODGATE_NO_NAMESPACE: endpoint([deny], {}, {}),
   PODGATE_NOT_BOUND: endpoint([closed, deny], { bindings: undefined }),
   PODGATE_NOT_PERMITTED: endpoint([deny], {}, other),
@@ -72,6 +73,11 @@ const documented = (() => {
 /** Values of error_code, and of a failed forward's: what policies read, not what lint says. */
 const atRunTime = new Set(["ERR_NGROK_28000", "ERR_NGROK_28001"]);
 
+function findingsOf(code: string, text: string) {
+  const over = code === "PODGATE_NO_NAMESPACE" ? { namespace: undefined } : {};
+  return lintText(text, over, code !== "PODGATE_TEMPLATE");
+}
+
 /** The YAML parser's words, and one that there is nothing to do about until the proxy is built. */
 const othersWords = new Set(["PODGATE_YAML_SYNTAX", "PODGATE_NEEDS_PROXY"]);
 
@@ -81,7 +87,7 @@ describe("every code of lint", () => {
   });
 
   it("that the source can say is documented", () => {
-    const files = globSync("agent/{policy,lint}/**/*.ts", { cwd: root });
+    const files = globSync("agent/{policy,files,lint}/**/*.ts", { cwd: root });
     const said = files.flatMap(
       (file) => readFileSync(join(root, file), "utf8").match(/\b(PODGATE|ERR_NGROK)_[A-Z0-9_]+/g) ?? [],
     );
@@ -90,7 +96,7 @@ describe("every code of lint", () => {
   });
 
   it.each(Object.entries(examples))("%s is given where the documentation says", (code, text) => {
-    const found = lintText(text, code === "PODGATE_NO_NAMESPACE" ? { namespace: undefined } : {});
+    const found = findingsOf(code, text);
     const severity = documented.error.includes(code) ? "error" : "warning";
     expect(found.filter((each) => each.code === code).map((each) => each.severity)).toContain(severity);
   });
@@ -98,7 +104,7 @@ describe("every code of lint", () => {
   it("has a message that ends with what to do", () => {
     for (const [code, text] of Object.entries(examples)) {
       if (othersWords.has(code)) continue;
-      const found = lintText(text, { namespace: undefined }).find((each) => each.code === code);
+      const found = findingsOf(code, text).find((each) => each.code === code);
       expect(found?.message, code).toMatch(/[^ ]: [^:]/);
     }
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { endpoint, M, manifest, rules, told } from "./rig.ts";
+import { endpoint, lintText, M, manifest, rules, told } from "./rig.ts";
 
 const closed = `${M}.error_code != "" => deny`;
 const deny = "=> deny";
@@ -151,6 +151,14 @@ describe("a ConnectionPolicy", () => {
 describe("a document", () => {
   it("that says nothing is an error where its file was named", () => {
     expect(told("replicas: 3\n")).toEqual(["error PODGATE_UNKNOWN_DOCUMENT 1: replicas"]);
+  });
+
+  it("found in a directory may be about anything, a template too, unless it is about connections", () => {
+    const found = (text: string) => lintText(text, {}, false).map(({ code }) => code);
+    expect(found("replicas: 3\n")).toEqual([]);
+    expect(found("a: {{ b }}\n{{ end }}\n")).toEqual(["PODGATE_TEMPLATE"]);
+    expect(found("a: [\n")).toEqual(["PODGATE_YAML_SYNTAX"]);
+    expect(found(rules("1 => deny"))).toEqual(["ERR_NGROK_2200"]);
   });
 
   it("of another kind is passed over", () => {

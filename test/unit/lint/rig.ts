@@ -6,8 +6,13 @@ import type { PlacedDiagnostic } from "../../../agent/policy/yaml.ts";
 
 export const M = "conn.k8s.pod.metadata";
 
-export function lintText(text: string, over: Partial<LintOptions> = {}): readonly PlacedDiagnostic[] {
-  const manifests = parseManifests([{ name: "f", text, named: true }]);
+/** `named`: on the command line, not found in a directory. */
+export function lintText(
+  text: string,
+  over: Partial<LintOptions> = {},
+  named = true,
+): readonly PlacedDiagnostic[] {
+  const manifests = parseManifests([{ name: "f", text, named }]);
   return lint(manifests, {
     namespace: "default",
     trustedNamespaces: new Set(["default", "kube-system"]),
