@@ -5,7 +5,9 @@ import { Command, CommanderError } from "commander";
 import { agentCommand } from "./agent.ts";
 import { checkCommand } from "./check.ts";
 import { cleanupCommand } from "./cleanup.ts";
+import { explainCommand } from "./explain.ts";
 import { lintCommand } from "./lint.ts";
+import { testCommand } from "./test.ts";
 import { verdictsCommand } from "./verdicts.ts";
 
 export async function run(args: readonly string[]): Promise<number> {
@@ -25,6 +27,8 @@ export async function run(args: readonly string[]): Promise<number> {
     checkCommand(report),
     cleanupCommand(report),
     lintCommand(report),
+    testCommand(report),
+    explainCommand(report),
     verdictsCommand(report),
   ]) {
     program.addCommand(command.copyInheritedSettings(program));

@@ -72,7 +72,9 @@ function targetPorts(service: Service, spec: unknown, pod: unknown): EndpointSli
   const list = field(spec, "ports");
   const entries = Array.isArray(list) ? list : [];
   return service.ports.flatMap(({ name, protocol, port }) => {
-    const entry = entries.find((each) => field(each, "port") === port && (field(each, "name") ?? "") === name);
+    const entry = entries.find(
+      (each) => field(each, "port") === port && (field(each, "name") ?? "") === name,
+    );
     const target = field(entry, "targetPort") ?? port;
     const number = typeof target === "number" ? target : containerPort(pod, text(target) ?? "");
     return number === undefined ? [] : [{ name, protocol, port: number }];

@@ -11,7 +11,7 @@ interface Layer {
 
 const decision = ["model", "cluster", "identity", "policy", "guard", "dataplane", "proxy"];
 /** What looks at manifests instead of a cluster. */
-const offline = ["files", "lint"];
+const offline = ["files", "lint", "explain", "trial"];
 
 /** In the order data flows. A folder, or a file directly in agent/, that is not here may not exist. */
 export const layers: Readonly<Record<string, Layer>> = {
@@ -22,6 +22,11 @@ export const layers: Readonly<Record<string, Layer>> = {
   guard: { imports: ["model", "cluster", "policy"], pure: true },
   files: { imports: ["model", "cluster", "policy"] },
   lint: { imports: ["model", "cluster", "policy", "guard", "files"], pure: true },
+  explain: { imports: ["model", "cluster", "identity", "policy", "guard"], pure: true },
+  trial: {
+    imports: ["model", "cluster", "identity", "policy", "guard", "files", "explain"],
+    pure: true,
+  },
   dataplane: { imports: ["model", "policy", "guard"] },
   proxy: { imports: ["model", "identity", "policy"] },
   verdict: { imports: ["model"], packages: ["pino", "prom-client"] },

@@ -1,0 +1,88 @@
+/** `podgate explain`: may this pod connect there, which rule says so, and what would change that. */
+import { Command } from "commander";
+import { findCaller } from "../explain/caller.ts";
+import { explain } from "../explain/explain.ts";
+import type { Explanation, Outcome } from "../explain/explanation.ts";
+import { findPlace } from "../explain/place.ts";
+import { explanationLines } from "../explain/text.ts";
+import { inert } from "../verdict/text.ts";
+import { contextOption, kubeconfigOption } from "./cluster-options.ts";
+import { namespaceList, oneOf } from "./options.ts";
+import { readWorld, type WorldFlags } from "./world.ts";
+
+interface Flags extends WorldFlags {
+  readonly from: string;
+  readonly to: string;
+  readonly ipv6: boolean;
+  readonly output: "text" | "json";
+}
+
+const STATUS: Readonly<Record<Outcome, number>> = {
+  allow: 0,
+  forward: 0,
+  proxy: 0,
+  deny: 1,
+  "not-guarded": 3,
+};
+
+const HELP = `
+Asks the cluster of the kubeconfig, or with -f the one that manifests describe; changes nothing. Pods and Services in
+files need no addresses, and Services find their pods by selector.
+--to is service.namespace:port (number or name; it may be left out where there is one), namespace/pod:port or
+address:port. --from is namespace/pod, or unresolved for a caller that cannot be identified.
+
+Exit status: 0 it may connect, 1 it is denied, 2 wrong usage or nothing could be asked, 3 nothing guards it.
+
+Examples:
+  podgate explain --from sandbox/crawler --to ledger.payments:443
+  podgate explain --from unresolved --to 10.96.7.10:443 -o json
+  podgate explain -f policies/ -f cluster.yaml --from payments/web --to ledger.payments`;
+
+export function explainCommand(report: (status: number) => void): Command {
+  return new Command("explain")
+    .description(
+      "Say whether a pod may connect to a destination: every guard, policy, rule and value behind it.",
+    )
+    .requiredOption("--from <pod>", "the caller: namespace/pod, or unresolved")
+    .requiredOption("--to <destination>", "service.namespace[:port], namespace/pod:port or address:port")
+    .option("-f, --filename <path>", "a file, directory or - instead of a cluster; may be repeated", repeated)
+    .option("-6, --ipv6", "dial the IPv6 address where there are both", false)
+    .option("--trusted-namespaces <list>", "as the agents have it", namespaceList, ["default", "kube-system"])
+    .option("-o, --output <format>", "text or json", oneOf(["text", "json"]), "text")
+    .addOption(kubeconfigOption())
+    .addOption(contextOption())
+    .addHelpText("after", HELP)
+    .action(async (flags: Flags) => {
+      const explanation = await answer(flags).catch((error: Error) => error);
+      if (explanation instanceof Error) {
+        process.stderr.write(`podgate: ${explanation.message}\n`);
+        report(2);
+        return;
+      }
+      process.stdout.write(flags.output === "json" ? json(explanation) : text(explanation));
+      report(STATUS[explanation.outcome]);
+    });
+}
+
+async function answer(flags: Flags): Promise<Explanation | Error> {
+  const world = await readWorld(flags);
+  const caller = findCaller(world, flags.from);
+  if (caller instanceof Error) return caller;
+  const place = findPlace(world, flags.to, flags.ipv6 ? 6 : 4);
+  return place instanceof Error ? place : explain(world, caller, place);
+}
+
+function json(explanation: Explanation): string {
+  return `${JSON.stringify(explanation, undefined, 2)}\n`;
+}
+
+/** Annotations and policies are other people's texts. */
+function text(explanation: Explanation): string {
+  return explanationLines(explanation)
+    .map((line) => `${inert(line)}\n`)
+    .join("");
+}
+
+function repeated(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}

@@ -1,0 +1,142 @@
+/** The way of one connection: the destination dialled, its guard's verdict, and on to where that forwards it. */
+import { connectionAhead } from "../guard/context.ts";
+import { decide, decideConnection } from "../guard/decide.ts";
+import type { Guard, GuardPolicy } from "../guard/guard.ts";
+import { judgeGuardPolicy } from "../guard/judge.ts";
+import { placementOf } from "../guard/words.ts";
+import { type IpAddress, isIpv4 } from "../model/address.ts";
+import { refKey } from "../model/objects.ts";
+import type { Decision, Verdict } from "../model/verdict.ts";
+import { becauseOf } from "./because.ts";
+import { connectionTo, identityOf, type Questioner } from "./caller.ts";
+import type { DecisionView, GuardPolicyTrace, Outcome, Step } from "./explanation.ts";
+import type { Place } from "./place.ts";
+import { PolicyWatcher } from "./policy-trace.ts";
+import { doorsAt, guardAt, type World } from "./world.ts";
+
+/** As often as the kernel follows forwards. */
+const MOST_HOPS = 4;
+
+export interface Stop {
+  readonly address: IpAddress;
+  readonly port: number;
+  /** Undefined: nothing guards it. */
+  readonly guard: Guard | undefined;
+  readonly verdict: Verdict | undefined;
+  readonly note?: string;
+}
+
+export interface Journey {
+  readonly stops: readonly Stop[];
+  readonly outcome: Outcome;
+  readonly verdict: Verdict | undefined;
+}
+
+/** Every stop is decided by `decide`, as the kernel's entries are; from stop to stop it goes as the connect hook does. */
+export function travel(world: World, questioner: Questioner, { address, port }: Place): Journey {
+  const stops: Stop[] = [];
+  let at = { address, port };
+  for (let hop = 0; ; hop++) {
+    const stop = judgeStop(world, questioner, at.address, at.port);
+    stops.push(stop);
+    const { verdict } = stop;
+    const first = stops[0]?.verdict;
+    if (verdict === undefined)
+      return { stops, outcome: hop === 0 ? "not-guarded" : "forward", verdict: first };
+    if (verdict.action === "allow" && hop > 0) return { stops, outcome: "forward", verdict: first };
+    if (verdict.action !== "forward") return { stops, outcome: verdict.action, verdict };
+    if (hop === MOST_HOPS) return refused(stops, "loop");
+    const next = isIpv4(at.address) ? verdict.forward?.ipv4 : verdict.forward?.ipv6;
+    if (next === undefined) return refused(stops, "target-not-routable");
+    at = { address: next, port: verdict.forward?.port ?? 0 };
+  }
+}
+
+function refused(stops: readonly Stop[], reason: "loop" | "target-not-routable"): Journey {
+  const by = stops.at(-1)?.verdict;
+  const verdict: Verdict = { action: "deny", reason, ...(by?.policy && { policy: by.policy }) };
+  return { stops, outcome: "deny", verdict };
+}
+
+function judgeStop(world: World, questioner: Questioner, address: IpAddress, port: number): Stop {
+  const at = { address, port };
+  if (/^fe[89ab][0-9a-f]:/.test(address) && world.linkLocalPorts.has(port)) {
+    const note = "link-local addresses lead past every guard: the ports of guarded pods are refused there";
+    return { ...at, guard: undefined, verdict: { action: "deny", reason: "target-not-routable" }, note };
+  }
+  const guard = guardAt(world, address, port);
+  if (guard === undefined) return { ...at, guard, verdict: undefined };
+  const { pod } = questioner;
+  const identity = identityOf(world, questioner);
+  const connection = connectionTo(questioner, address, port);
+  const { routes } = world.guardSet;
+  const verdict =
+    connection === undefined
+      ? decide(guard, identity, routes)
+      : decideConnection(guard, identity, connection, routes);
+  const own = pod !== undefined && !pod.hostNetwork && pod.ips.includes(address);
+  if (own && verdict.action !== "allow") {
+    const note = "a pod may always connect to itself";
+    return { ...at, guard, verdict: { action: "allow", reason: "fell-through" }, note };
+  }
+  return { ...at, guard, verdict };
+}
+
+export function describeStop(world: World, questioner: Questioner, stop: Stop): Step {
+  const { address, port, guard, verdict, note } = stop;
+  const here = doorsAt(world, address, port);
+  return {
+    address,
+    port,
+    services: here.map(({ key }) => key),
+    policies: guard === undefined ? [] : describePolicies(world, questioner, guard, stop),
+    ...(verdict && { verdict: viewOf(verdict) }),
+    ...(verdict?.audited && { audited: viewOf(verdict.audited) }),
+    ...(verdict?.log && { log: verdict.log }),
+    ...(note !== undefined && { note }),
+  };
+}
+
+function describePolicies(
+  world: World,
+  questioner: Questioner,
+  guard: Guard,
+  { address, port }: Stop,
+): readonly GuardPolicyTrace[] {
+  const identity = identityOf(world, questioner);
+  const { context } = guard;
+  const connection = connectionTo(questioner, address, port);
+  const caller =
+    connection === undefined
+      ? { identity, connection: connectionAhead(identity, context), family: context.family }
+      : { identity, connection, family: isIpv4(address) ? (4 as const) : (6 as const) };
+  const here = doorsAt(world, address, port);
+  return guard.policies.map((policy) => {
+    const { routes, claims } = world.guardSet;
+    const watcher = new PolicyWatcher();
+    const { decision } = judgeGuardPolicy(policy, caller, routes, policy.audit, watcher);
+    const claim = claims.find(({ resolved }) => refKey(resolved.object) === refKey(policy.object));
+    const placement = placementOf(policy, routes);
+    return {
+      ...(watcher.trace(world, policy.home) ?? untraced(policy)),
+      because: becauseOf(claim, here, address, port),
+      ...(placement && { placement }),
+      decision: viewOf(decision),
+    };
+  });
+}
+
+function untraced({ object, audit }: GuardPolicy) {
+  return { object: refKey(object), audit, rules: [], fallThrough: "" };
+}
+
+export function viewOf({ action, reason, policy, rule, forward, error }: Decision): DecisionView {
+  return {
+    action,
+    reason,
+    ...(policy && { policy: refKey(policy) }),
+    ...(rule !== undefined && { rule }),
+    ...(forward && { forward: `${forward.service}:${forward.port}` }),
+    ...(error !== undefined && { error }),
+  };
+}
