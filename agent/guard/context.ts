@@ -48,7 +48,7 @@ function contextAt({ address, port }: Destination, needs: DestinationNeeds): Gua
   };
 }
 
-function familyOf(address: IpAddress): 4 | 6 {
+export function familyOf(address: IpAddress): 4 | 6 {
   return isIpv4(address) ? 4 : 6;
 }
 

@@ -1,13 +1,13 @@
 /** What a guard decides about a caller: the one meaning that the kernel's entries are made from. */
-import type { Connection } from "../model/connection.ts";
+import { type Connection, UNKNOWN } from "../model/connection.ts";
 import type { Identity } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
 import { subjectScope } from "../policy/placement.ts";
 import type { SubjectScope } from "../policy/policy.ts";
 import { combine, sameEffect } from "./combine.ts";
-import { connectionAhead } from "./context.ts";
+import { connectionAhead, familyOf } from "./context.ts";
 import type { Guard } from "./guard.ts";
-import { judgeGuardPolicy } from "./judge.ts";
+import { type Caller, judgeGuardPolicy } from "./judge.ts";
 import { chainOf, type Routes } from "./routes.ts";
 
 /** For every connection of the caller to the guard's addresses; "proxy" where they could differ. Never throws. */
@@ -16,17 +16,25 @@ export function decide(
   identity: Identity,
   routes: Routes,
 ): Verdict {
-  return decideConnection(guard, identity, connectionAhead(identity, guard.context), routes);
+  const { context } = guard;
+  const caller = { identity, connection: connectionAhead(identity, context), family: context.family };
+  return decideCaller(guard, caller, routes);
 }
 
-/** For one connection. Audited policies never refuse; what they would have said is in `audited` where it differs. */
+/** For one connection. Never throws. */
 export function decideConnection(
   guard: Pick<Guard, "policies">,
   identity: Identity,
   connection: Connection,
   routes: Routes,
 ): Verdict {
-  const caller = { identity, connection };
+  const { ip } = connection.server;
+  const family = ip === UNKNOWN ? UNKNOWN : familyOf(ip);
+  return decideCaller(guard, { identity, connection, family }, routes);
+}
+
+/** Audited policies never refuse; what they would have said is in `audited` where it differs. */
+function decideCaller(guard: Pick<Guard, "policies">, caller: Caller, routes: Routes): Verdict {
   const asked = guard.policies.map((policy) => ({
     audit: policy.audit,
     ...judgeGuardPolicy(policy, caller, routes, false),

@@ -1,7 +1,6 @@
 /** What one policy decides about one connection, with its forwards followed to the end. */
 
-import { isIpv4 } from "../model/address.ts";
-import { type Connection, type EndpointFacts, UNKNOWN } from "../model/connection.ts";
+import { type Connection, type EndpointFacts, type Known, UNKNOWN } from "../model/connection.ts";
 import type { Identity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import type { Decision, LogMetadata, Reason } from "../model/verdict.ts";
@@ -23,6 +22,8 @@ const MAX_POLICIES = 64;
 export interface Caller {
   readonly identity: Identity;
   readonly connection: Connection;
+  /** Of the addresses between which it connects. */
+  readonly family: Known<4 | 6>;
 }
 
 export interface JudgedPolicy {
@@ -92,7 +93,8 @@ function judge(policy: Judged, journey: Journey): Decision {
     watcher?.answered(policy, undefined);
     return deny(inForce.reason, object);
   }
-  const facts = { ...journey.caller, endpoint };
+  const { identity, connection } = journey.caller;
+  const facts = { identity, connection, endpoint };
   const outcome = evaluate(inForce.policy, facts, forwardFault(object, journey), observer);
   watcher?.answered(policy, outcome);
   journey.trail.log.push(...(outcome.log ?? []));
@@ -146,10 +148,10 @@ function forwardFault(object: ObjectRef, journey: Journey): Resolve {
       const why = target.reason === "target-not-found" ? "nothing has that url" : "it has no address";
       return { code: "ERR_NGROK_3200", message: `forward to ${text}: ${why}` };
     }
-    const { ip } = journey.caller.connection.client;
-    if (target.kind === "home" || ip === UNKNOWN) return undefined;
+    const { family } = journey.caller;
+    if (target.kind === "home" || family === UNKNOWN) return undefined;
     const { ipv4, ipv6 } = target.forward;
-    return (isIpv4(ip) ? ipv4 : ipv6) === undefined
+    return (family === 4 ? ipv4 : ipv6) === undefined
       ? { code: "ERR_NGROK_3200", message: `forward to ${text}: it has no address in the caller's family` }
       : undefined;
   };

@@ -1,14 +1,17 @@
 /** Outcomes and placements in words, for logs and conditions. */
 import { refKey } from "../model/objects.ts";
-import { type Placement, placement } from "../policy/placement.ts";
+import { isOfConnection, type Placement, placement } from "../policy/placement.ts";
 import type { Outcome } from "../policy/policy.ts";
+import { CHANCE } from "../policy/variables.ts";
 import { type ChainLink, chainOf, type Routes } from "./routes.ts";
 
 /** What went wrong or is missing; undefined where a rule simply decided. */
 export function describeOutcome(outcome: Outcome): string | undefined {
   if (outcome.kind === "undecided") {
-    const needs = outcome.needs.map((name) => (name === "rand" ? "chance" : name)).join(", ");
-    return `it hangs on ${needs}, which is not known before the connection: that needs the proxy, which is not built yet`;
+    const needs = outcome.needs.map((name) => (name === CHANCE ? "chance" : name)).join(", ");
+    return outcome.needs.some(isOfConnection)
+      ? `it hangs on ${needs}, which only a connection knows: that needs the proxy, which is not built yet`
+      : `it hangs on ${needs}, which is not known of this caller`;
   }
   if (outcome.kind !== "deny" || outcome.reason !== "expression-error") return undefined;
   return outcome.action === undefined ? outcome.error : `action ${outcome.action}: ${outcome.error}`;

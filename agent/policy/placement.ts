@@ -43,6 +43,11 @@ function sourceOf(name: string): Source {
   return "pod";
 }
 
+/** Whether only a connection that exists has it; anything else that is unknown may become known before. */
+export function isOfConnection(name: string): boolean {
+  return sourceOf(name) === "connection";
+}
+
 export function scopeOfReads(reads: ReadonlySet<string>): Scope {
   const sources = new Set([...reads].map(sourceOf));
   if (sources.has("connection")) return "dynamic";

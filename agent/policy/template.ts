@@ -2,7 +2,7 @@
 import { VALUE_LIMIT } from "./environment.ts";
 import { type Compiled, compileValue } from "./expression.ts";
 import { childPath } from "./json-path.ts";
-import { textOf } from "./plain-value.ts";
+import { textOf, tooLarge } from "./plain-value.ts";
 import type { Template } from "./policy.ts";
 import type { Reading } from "./reading.ts";
 import { kindOf } from "./report.ts";
@@ -78,7 +78,11 @@ function compilePart(
 
 /** Any JSON value as a CEL value: whole numbers are ints. Undefined after an error. */
 export function parseValue(value: unknown, path: string, reading: Reading): TypedTemplate | undefined {
-  return new ValueReader(reading).read(value, path, 0);
+  const template = new ValueReader(reading).read(value, path, 0);
+  const fault = template?.constant && tooLarge(template.constant.value);
+  if (fault === undefined) return template;
+  reading.report.error(UNREADABLE_CONFIG, path, `${fault.message}: make it smaller`);
+  return undefined;
 }
 
 /** Counts members over the whole value: YAML's anchors can repeat one a billion times in a few lines. */
