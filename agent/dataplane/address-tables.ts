@@ -30,15 +30,35 @@ export class AddressTables {
   /** The guard number that most of the wanted guard's addresses have now, among those that `free` accepts. */
   incumbent(guard: WantGuard, free: (number: number) => boolean): number | undefined {
     const votes = new Map<number, number>();
-    const vote = (value: Buffer | undefined) => {
-      const number = value?.readUInt32LE(0);
-      if (number !== undefined && free(number)) votes.set(number, (votes.get(number) ?? 0) + 1);
-    };
-    for (const { address, port } of guard.destinations)
-      vote(this.#destinations.value(encodeDestination(address, port)));
-    for (const port of guard.nodePorts) vote(this.#nodePorts.value(encodeNodePort(port)));
+    for (const number of this.#numbersOf(guard)) {
+      if (free(number)) votes.set(number, (votes.get(number) ?? 0) + 1);
+    }
     const ranked = [...votes].sort(([a, votesA], [b, votesB]) => votesB - votesA || a - b);
     return ranked[0]?.[0];
+  }
+
+  /** Numbers that addresses of more than one of the wanted guards have now. */
+  divided(guards: readonly WantGuard[]): ReadonlySet<number> {
+    const holders = new Map<number, WantGuard>();
+    const divided = new Set<number>();
+    for (const guard of guards) {
+      for (const number of this.#numbersOf(guard)) {
+        if ((holders.get(number) ?? guard) !== guard) divided.add(number);
+        holders.set(number, guard);
+      }
+    }
+    return divided;
+  }
+
+  *#numbersOf({ destinations, nodePorts }: WantGuard): Generator<number> {
+    for (const { address, port } of destinations) {
+      const value = this.#destinations.value(encodeDestination(address, port));
+      if (value !== undefined) yield value.readUInt32LE(0);
+    }
+    for (const port of nodePorts) {
+      const value = this.#nodePorts.value(encodeNodePort(port));
+      if (value !== undefined) yield value.readUInt32LE(0);
+    }
   }
 
   /**

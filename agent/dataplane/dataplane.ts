@@ -145,7 +145,8 @@ export class Dataplane {
 
   /**
    * A guard keeps its number when the set of policies behind its addresses changes: the new one takes over the
-   * number that most of its addresses have, so that they still switch together.
+   * number that most of its addresses have, so that they still switch together. Not where another guard takes some of
+   * the number's addresses: they would have the new verdicts of one that is not theirs, until they are pointed at theirs.
    */
   #claimNumbers(guards: readonly WantGuard[]): void {
     const wanted = new Set([OVER_LIMIT_KEY, ...guards.map(({ key }) => key)]);
@@ -154,9 +155,12 @@ export class Dataplane {
       if (!wanted.has(key)) this.#guardNumbers.release(key);
       else held.add(this.#guardNumbers.get(key) ?? 0);
     }
-    const free = (number: number) => !held.has(number) && this.#verdicts.has(number);
-    for (const guard of guards) {
-      if (this.#guardNumbers.get(guard.key) !== undefined) continue;
+    const nameless = guards.filter(({ key }) => this.#guardNumbers.get(key) === undefined);
+    if (nameless.length === 0) return;
+    const divided = this.#addresses.divided(guards);
+    const free = (number: number) =>
+      !held.has(number) && !divided.has(number) && this.#verdicts.has(number);
+    for (const guard of nameless) {
       const number = this.#addresses.incumbent(guard, free);
       if (number === undefined) continue;
       held.add(number);

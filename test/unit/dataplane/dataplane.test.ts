@@ -275,6 +275,40 @@ describe("a change never tears", () => {
   });
 });
 
+describe("a guard that is divided", () => {
+  const [one, two] = [
+    { address: ADDRESS, port: 443 },
+    { address: OTHER, port: 443 },
+  ];
+
+  test("never shows one part's verdict at the other part's address", async () => {
+    const whole = guard("g", () => deny, { destinations: [one, two] });
+    await dataplane.apply({ nodeAddresses: [], guards: [whole], pods: [pod("a")] });
+    const parts = [
+      guard("g@4", () => allow, { destinations: [one] }),
+      guard("g@6", () => deny, { destinations: [two] }),
+    ];
+    for (const map of Object.values(maps)) {
+      map.afterWrite = () => expect(kernelVerdict(OTHER, 443, pod("a"))).toBe("deny rule");
+    }
+    await dataplane.apply({ nodeAddresses: [], guards: parts, pods: [pod("a")] });
+    expect(kernelVerdict(ADDRESS, 443, pod("a"))).toBe("allow fell-through");
+    now += 2000;
+    dataplane.sweep();
+    expect(maps.guards.content.size).toBe(2);
+  });
+
+  test("keeps its parts' numbers after a restart", async () => {
+    const parts = [
+      guard("g@4", () => allow, { destinations: [one] }),
+      guard("g@6", () => deny, { destinations: [two] }),
+    ];
+    const want = { nodeAddresses: [], guards: parts, pods: [pod("a")] };
+    await dataplane.apply(want);
+    expect((await new Dataplane(maps, clock).apply(want)).changes).toBe(0);
+  });
+});
+
 describe("after a restart", () => {
   test("an unchanged cluster changes nothing in the kernel", async () => {
     const want = {
