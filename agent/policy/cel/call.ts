@@ -39,6 +39,6 @@ export function callMatches(text: Step, pattern: Pattern): Step {
 }
 
 function workOf(overload: Overload, operands: readonly Value[], size: number): number {
-  if (size <= USUAL_SIZE) return 1 + size / 32;
+  if (size <= USUAL_SIZE) return overload.base + size / 32;
   return overload.estimate(operands.map((operand) => anything(sizeOf(operand)))).work;
 }

@@ -122,14 +122,10 @@ function estimateOperation(node: ASTNode, shapes: readonly Shape[], plan: Plan):
 }
 
 function added(left: Shape, right: Shape): Shape {
-  const { total, ...longer } = largest([left, right]);
   const length = left.length + right.length;
-  return {
-    ...longer,
-    length,
-    average: false,
-    ...(total === undefined ? {} : { total: size(left) + size(right) }),
-  };
+  const total = size(left) + size(right);
+  if (left.any || right.any || left.element?.element || right.element?.element) return anything(total);
+  return left.element || right.element ? together(length, total) : { length };
 }
 
 /** The most over the overloads: which of them it will be, nobody knows. */

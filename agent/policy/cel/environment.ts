@@ -42,4 +42,4 @@ export interface Environment {
 }
 
 /** Large enough for every name in Kubernetes. */
-export const DEFAULT_BOUND: Bound = { entries: 128, characters: 1024 };
+export const DEFAULT_BOUND: Bound = { entries: 64, characters: 512 };
