@@ -1,13 +1,13 @@
 /** `podgate test`: policies held against what their authors say they do, without a cluster. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { Command } from "commander";
 import { compiledVerdicts } from "../explain/compiled.ts";
-import { type ManifestFile, readManifests } from "../files/manifests.ts";
 import { missed } from "../trial/coverage.ts";
+import { findTrials, TESTS } from "../trial/find-trials.ts";
 import { junit } from "../trial/junit.ts";
 import { reportJson, reportLines } from "../trial/report.ts";
-import { runTrial, type TrialFiles, type TrialResult } from "../trial/trial.ts";
+import { runTrial, type TrialResult } from "../trial/trial.ts";
 import { inert } from "../verdict/text.ts";
 import { oneOf } from "./options.ts";
 
@@ -18,7 +18,6 @@ interface Flags {
   readonly updateVerdicts: boolean;
 }
 
-const TESTS = "tests.yaml";
 const VERDICTS = "verdicts.txt";
 
 const HELP = `
@@ -40,7 +39,7 @@ name are taken to exist. ${TESTS}:
     - {name: nobody known gets in, from: unresolved, expect: deny}
 
 More keys: to (service.namespace:port, namespace/pod:port, address:port), target (of a forward), audited (with the
-audited policies), clientPort and time (one connection instead of all); of a described pod: name, uid, ip, node,
+audited policies), logs (what log actions record), clientPort and time (one connection instead of all); of a described pod: name, uid, ip, node,
 labels, serviceAccount, hostNetwork. ${VERDICTS}, where there is one, must be what the kernel would hold.
 
 Exit status: 0 all pass, 1 a test fails, 2 the files or the command line are wrong.
@@ -79,19 +78,6 @@ function runTests(directories: readonly string[], flags: Flags): number {
   const failed = trials.some(({ results }) => results.some(({ failures }) => failures.length > 0));
   const uncovered = flags.requireCoverage && trials.some(({ coverage }) => missed(coverage).length > 0);
   return failed || uncovered || stale.length > 0 ? 1 : 0;
-}
-
-/** @throws Error that names what cannot be read. */
-function findTrials(directory: string): readonly TrialFiles[] {
-  const { files } = readManifests([directory], () => "");
-  const found = files.filter(({ name }) => basename(name) === TESTS);
-  if (found.length === 0)
-    throw new Error(`test ${directory}: there is no ${TESTS} in it or below it: write one`);
-  return found.map((tests) => {
-    const name = dirname(tests.name);
-    const manifests = files.filter((file: ManifestFile) => file !== tests && dirname(file.name) === name);
-    return { name, tests, manifests };
-  });
 }
 
 /** Of a case whose files have faults nothing is known, and nothing said. */

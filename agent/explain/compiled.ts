@@ -93,8 +93,8 @@ function verdictText(verdict: Verdict): string {
 }
 
 function decisionText({ action, reason, policy, rule, forward }: Decision): string {
-  const head = `${action.padEnd(7)} ${reason}`;
-  const to = forward === undefined ? "" : ` to ${forward.service}:${forward.port}`;
-  const by = rule === undefined || policy === undefined ? "" : ` (rule ${rule} of ${nameKeyOf(policy)})`;
-  return `${head}${to}${by}`;
+  const by = rule === undefined || policy === undefined ? "" : `rule ${rule} of ${nameKeyOf(policy)}`;
+  const to = forward === undefined ? "" : `to ${forward.service}:${forward.port}`;
+  const why = reason === "rule" ? `by ${by}` : by === "" ? reason : `${reason} in ${by}`;
+  return [action.padEnd(5), to, why].filter(Boolean).join(" ");
 }

@@ -79,6 +79,7 @@ const KEYS = [
   "policy",
   "target",
   "audited",
+  "logs",
 ];
 
 function readCase(

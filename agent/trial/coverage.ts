@@ -2,6 +2,7 @@
 import type { Explanation, PolicyTrace } from "../explain/explanation.ts";
 import type { World } from "../explain/world.ts";
 import type { FileCluster } from "../files/file-snapshot.ts";
+import { chainOf } from "../guard/routes.ts";
 import { refKey } from "../model/objects.ts";
 import { childPath } from "../policy/json-path.ts";
 import type { Position } from "../policy/yaml.ts";
@@ -18,7 +19,7 @@ export interface RuleCoverage {
 }
 
 export interface Coverage {
-  /** Every rule of every object that is in force, in the order of the objects' keys. */
+  /** Every rule that some connection can meet, in the order of the objects' keys: not of objects that guard nothing. */
   readonly rules: readonly RuleCoverage[];
 }
 
@@ -28,8 +29,9 @@ export function coverageOf(world: World, files: FileCluster, explanations: reado
     const matched = new Set(steps.flatMap(({ policies }) => policies.flatMap(matchedRules)));
     for (const key of matched) hits.set(key, (hits.get(key) ?? 0) + 1);
   }
+  const met = metObjects(world);
   const rules = [...world.policies].flatMap(([object, { inForce }]) => {
-    if (inForce.kind !== "policy") return [];
+    if (inForce.kind !== "policy" || !met.has(object)) return [];
     return inForce.policy.rules.map(({ index, name }) => ({
       object,
       index,
@@ -45,6 +47,14 @@ export function coverageOf(world: World, files: FileCluster, explanations: reado
 
 export function missed({ rules }: Coverage): readonly RuleCoverage[] {
   return rules.filter(({ hits }) => hits === 0);
+}
+
+/** Objects that guard something, and endpoints that a forward of one can lead to. */
+function metObjects({ guardSet }: World): ReadonlySet<string> {
+  const links = guardSet.guards
+    .flatMap(({ policies }) => policies)
+    .flatMap((policy) => chainOf(policy, guardSet.routes));
+  return new Set(links.map(({ object }) => refKey(object)));
 }
 
 function matchedRules({ object, rules, leadsTo }: PolicyTrace): readonly string[] {

@@ -1,4 +1,5 @@
 /** Whether an answer is the one that a test expects, and what it is instead. */
+import { isDeepStrictEqual } from "node:util";
 import type { DecisionView, Explanation, PolicyTrace } from "../explain/explanation.ts";
 import type { Expectation } from "./expectation.ts";
 
@@ -26,7 +27,18 @@ export function differences(expected: Expectation, explanation: Explanation): re
       found.push(`expected the audited policies to make it ${expected.audited}, got ${audited ?? "none"}`);
     }
   }
+  if (expected.logs !== undefined) {
+    const logs = explanation.steps.flatMap(({ log }) => log ?? []);
+    if (!isDeepStrictEqual(plain(logs), plain(expected.logs))) {
+      found.push(`expected the logs ${JSON.stringify(expected.logs)}, got ${JSON.stringify(logs)}`);
+    }
+  }
   return found;
+}
+
+/** Without prototypes, and maps' order: as JSON means it. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
 }
 
 function isRule(expected: number | string, { verdict, steps }: Explanation): boolean {

@@ -16,6 +16,8 @@ export interface Expectation {
   readonly target?: string;
   /** What the audited policies would make of it. */
   readonly audited?: "allow" | "deny" | "forward" | "proxy";
+  /** What `log` actions record, in order: an empty list where none may run. */
+  readonly logs?: readonly unknown[];
 }
 
 const OUTCOMES = ["allow", "deny", "forward", "proxy", "not-guarded"] as const;
@@ -45,6 +47,7 @@ export function readExpectation(
   const policy = optional("policy", (at) => schema.required(at, fields.policy, "Kind/namespace/name"));
   const target = optional("target", (at) => schema.required(at, fields.target, "service.namespace:port"));
   const audited = optional("audited", (at) => schema.choice(at, fields.audited, AUDITED));
+  const logs = optional("logs", (at) => schema.list(at, fields.logs, "a list of what is recorded"));
   if (target !== undefined && outcome !== undefined && outcome !== "forward") {
     schema.fault(`${path}.target`, "only a forward has a target: write `expect: forward`, or remove it");
   }
@@ -57,6 +60,7 @@ export function readExpectation(
     ...(policy !== undefined && { policy }),
     ...(target !== undefined && { target }),
     ...(audited !== undefined && { audited }),
+    ...(logs !== undefined && { logs }),
   };
 }
 
