@@ -98,6 +98,14 @@ const BOUNDS: ReadonlyMap<string, Bound> = new Map([
   ["conn.k8s.namespace.labels", LABELS],
 ]);
 
+/** Where nothing has been set. */
+export const ENVIRONMENT: Environment = {
+  variables: VARIABLES,
+  refused: REFUSED,
+  meant: MEANT,
+  bounds: BOUNDS,
+};
+
 /** The most that a variable of `set-vars`, or a `log` action, may hold; more is an error when it is evaluated. */
 export const VALUE_LIMIT: Bound = { entries: 256, characters: 4096 };
 
@@ -145,6 +153,7 @@ export class Surroundings {
   }
 
   #build(): Environment {
+    if (this.#vars.size + this.#results.size === 0) return ENVIRONMENT;
     const vars = Object.fromEntries(this.#vars);
     const results = Object.fromEntries([...this.#results].map((name) => [name, RESULTS[name]]));
     return {
@@ -164,5 +173,3 @@ export class Surroundings {
   }
 }
 
-/** Where nothing has been set. */
-export const ENVIRONMENT: Environment = new Surroundings().environment;

@@ -1,10 +1,10 @@
 /**
- * The types of an expression: the engine's checker, told of our variables and functions, and set right where it refuses
- * what CEL allows. Nothing is evaluated by the engine.
+ * The types of an expression: the engine's checker, told of our functions and of what each variable is, and set right where
+ * it refuses what CEL allows. Nothing is evaluated by the engine.
  */
-import { Environment as Engine, type ObjectSchema, type ParseResult } from "@marcbachmann/cel-js";
+import { Environment as Engine, type ParseResult } from "@marcbachmann/cel-js";
 import { type ASTNode, COMPREHENSIONS, operands } from "./ast.ts";
-import type { Environment, VariableGroup, VariableType } from "./environment.ts";
+import type { VariableType } from "./environment.ts";
 import { NAMESPACES, OVERLOADS } from "./functions/library.ts";
 import type { Overload } from "./functions/overload.ts";
 import type { Source } from "./source.ts";
@@ -30,6 +30,8 @@ type EngineType = object;
 
 const BYTES = typeOfExample('bytes("")');
 const DOUBLE = typeOfExample("1.5");
+const STRING = typeOfExample('""');
+const STRINGS_BY_NAME = typeOfExample('{"": ""}');
 const TYPE = typeOfExample("int");
 const TIME = typeOfExample("timestamp(0)");
 const LENGTH = typeOfExample('duration("0s")');
@@ -49,14 +51,12 @@ interface Checker {
   check(node: ASTNode, context: object): EngineType;
 }
 
-/** The parser and checker of expressions over the variables of `environment`. */
-export function engineFor(environment: Environment): Engine {
-  const engine = LANGUAGE.clone();
-  for (const [name, type] of Object.entries(environment.variables)) {
-    if (typeof type === "string") engine.registerVariable(name, engineType(type));
-    else engine.registerVariable(name, { schema: schemaOf(type) });
-  }
-  return engine;
+/** Making one takes three times as long as compiling an expression with it. Environments do not change. */
+const engines = new WeakMap<Environment, Engine>();
+
+/** Only the syntax: the names are nobody's yet. Throws the engine's error. */
+export function parseExpression(text: string): ParseResult {
+  return LANGUAGE.parse(text);
 }
 
 /** The type of what was parsed, in CEL's words. Throws the engine's error where there is none. */
@@ -77,6 +77,7 @@ function setRight(node: ASTNode, meanings: ReadonlyMap<ASTNode, Meaning>, source
   const meaning = meanings.get(node);
   if (meaning?.kind === "literal") checkable.checkedType = typeof meaning.value === "number" ? DOUBLE : BYTES;
   if (meaning?.kind === "type") checkable.checkedType = TYPE;
+  if (meaning?.kind === "variable") checkable.checkedType = typeNamed(meaning.type);
   if (node.op === "call" && node.args[0] === "has") letHasTakeAnything(checkable, node.args[1][0]);
   // The engine knows no type for the elements of `[]`, and so refuses whatever is done with them.
   if (node.op === "rcall" && COMPREHENSIONS.has(node.args[0]) && isEmptyList(node.args[1])) {
@@ -112,8 +113,8 @@ function isEmptyList(node: ASTNode): boolean {
   return node.op === "list" && node.args.length === 0;
 }
 
-function typeOfExample(text: string): EngineType {
-  const { ast, check } = LANGUAGE.parse(text);
+function typeOfExample(text: string, engine = LANGUAGE): EngineType {
+  const { ast, check } = engine.parse(text);
   check();
   const { checkedType } = ast as unknown as Checkable;
   if (checkedType === undefined) throw new Error(`the engine has no type for ${text}`);
@@ -124,10 +125,10 @@ function engineType(type: string): string {
   return type.replaceAll("timestamp", TIMESTAMP).replaceAll("duration", DURATION);
 }
 
-function schemaOf(group: VariableGroup): ObjectSchema {
-  const schema = (type: VariableType | VariableGroup) =>
-    typeof type === "string" ? engineType(type) : schemaOf(type);
-  return Object.fromEntries(Object.entries(group).map(([name, type]) => [name, schema(type)]));
+/** The engine's type of that name, found by declaring something to be of it. */
+function typeNamed(type: VariableType): EngineType {
+  const known = type === "string" ? STRING : type === "map<string, string>" ? STRINGS_BY_NAME : undefined;
+  return known ?? typeOfExample("example", LANGUAGE.clone().registerVariable("example", engineType(type)));
 }
 
 /** Ours beside the engine's own; vocabulary.ts decides which can be called. */
