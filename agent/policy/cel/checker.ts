@@ -51,9 +51,6 @@ interface Checker {
   check(node: ASTNode, context: object): EngineType;
 }
 
-/** Making one takes three times as long as compiling an expression with it. Environments do not change. */
-const engines = new WeakMap<Environment, Engine>();
-
 /** Only the syntax: the names are nobody's yet. Throws the engine's error. */
 export function parseExpression(text: string): ParseResult {
   return LANGUAGE.parse(text);

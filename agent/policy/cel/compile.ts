@@ -1,5 +1,5 @@
 /** Compiles CEL expressions. Nothing outside this folder knows of the engine behind it, and nothing in it of policies. */
-import { checkTypes, engineFor } from "./checker.ts";
+import { checkTypes, parseExpression } from "./checker.ts";
 import { boundCost } from "./cost.ts";
 import type { Environment } from "./environment.ts";
 import { ExpressionFault } from "./fault.ts";
@@ -45,7 +45,7 @@ export function compileExpression(
   if (!text.isWellFormed()) return new ExpressionFault("the expression is no Unicode text: write it again");
   try {
     const source = readSource(text);
-    const parsed = engineFor(environment).parse(source.text);
+    const parsed = parseExpression(source.text);
     restoreQuoted(parsed.ast, source);
     const names = readNames(parsed.ast, source, environment);
     const plan = { meanings: names.meanings, patterns: readPatterns(parsed.ast) };

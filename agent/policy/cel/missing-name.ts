@@ -1,6 +1,9 @@
 /** Why a name does not exist: a slip of the pen, one that is refused here, or one that never existed. */
 import type { Environment, VariableGroup } from "./environment.ts";
 
+/** More names than this nobody reads. */
+const MANY = 12;
+
 /** Why `words`, the whole chain that was written, is refused; undefined where the environment says nothing of it. */
 export function refusal(words: readonly string[], environment: Environment): string | undefined {
   for (let length = words.length; length > 0; length--) {
@@ -14,8 +17,24 @@ export function refusal(words: readonly string[], environment: Environment): str
 }
 
 export function missingVariable(words: readonly string[], environment: Environment): string {
-  const known = leaves("", environment.variables).join(", ");
-  return refusal(words, environment) ?? `there is no variable \`${words.join(".")}\`: use one of ${known}`;
+  const why = refusal(words, environment);
+  if (why !== undefined) return why;
+  return `there is no variable \`${words.join(".")}\`: use one of ${namesNear(words, environment).join(", ")}`;
+}
+
+/** What there is instead: everything in the group that was meant, or, where that is much, the names directly in it. */
+function namesNear(words: readonly string[], { variables }: Environment): readonly string[] {
+  let group = variables;
+  let path = "";
+  for (const word of words) {
+    const inner = Object.hasOwn(group, word) ? group[word] : undefined;
+    if (inner === undefined || typeof inner === "string") break;
+    group = inner;
+    path = path === "" ? word : `${path}.${word}`;
+  }
+  const all = leaves(path, group);
+  if (all.length <= MANY) return all;
+  return Object.keys(group).map((word) => (path === "" ? word : `${path}.${word}`));
 }
 
 function leaves(path: string, group: VariableGroup): string[] {

@@ -5,6 +5,8 @@ import { compilePattern, type Pattern } from "./regex.ts";
 
 /** UTF-16 units of all patterns of an expression: bounds how long compiling them takes. */
 const MAX_PATTERNS = 512;
+/** Of the large classes, such as `\\pL`: each takes up to a tenth of a millisecond to compile. */
+const MAX_CLASSES = 24;
 
 /** By the node of the call. Throws an ExpressionFault where one is none. */
 export function readPatterns(root: ASTNode): ReadonlyMap<ASTNode, Pattern> {
@@ -27,14 +29,20 @@ function patternOf(node: ASTNode): (ASTNode & { op: "value" }) | undefined {
 
 function compile(literal: ASTNode & { op: "value" }, compiled: Map<string, Pattern>, call: ASTNode): Pattern {
   const source = String(literal.args);
-  const pattern = compiled.get(source) ?? compilePattern(source);
-  if (pattern instanceof Error) throw new ExpressionFault(pattern.message, literal);
-  compiled.set(source, pattern);
-  if ([...compiled.keys()].join("").length > MAX_PATTERNS) {
+  const known = compiled.get(source);
+  if (known !== undefined) return known;
+  const together = [...compiled.keys(), source].join("");
+  if (together.length > MAX_PATTERNS) {
     throw new ExpressionFault(
       "the patterns together are too long: split them into several expressions",
       call,
     );
   }
+  if ((together.match(/\\[pP]/g) ?? []).length > MAX_CLASSES) {
+    throw new ExpressionFault("the patterns have too many classes such as \\pL: use fewer, or ranges", call);
+  }
+  const pattern = compilePattern(source);
+  if (pattern instanceof Error) throw new ExpressionFault(pattern.message, literal);
+  compiled.set(source, pattern);
   return pattern;
 }
