@@ -100,6 +100,46 @@ test.each([
   expect(refusals(kind, ".spec.trafficPolicy", trafficPolicy)).toHaveLength(accepted ? 0 : 1);
 });
 
+test.each<[string, object[], string[]]>([
+  ["two Services", [{ name: "a" }, { name: "b" }], []],
+  [
+    "two ports of one Service",
+    [
+      { name: "a", sectionName: "x" },
+      { name: "a", sectionName: "y" },
+    ],
+    [],
+  ],
+  [
+    "one Service twice",
+    [{ name: "a" }, { name: "a" }],
+    ["targetRefs must not name one Service or port twice"],
+  ],
+  [
+    "one port twice",
+    [{ name: "a", sectionName: "x" }, { name: "b" }, { name: "a", sectionName: "x" }],
+    ["targetRefs must not name one Service or port twice"],
+  ],
+  [
+    "a Service and one of its ports",
+    [{ name: "a", sectionName: "x" }, { name: "a" }],
+    ["targetRefs must name a Service as a whole or by its ports, not both"],
+  ],
+])("a ConnectionPolicy for %s is refused with %j", (_title, targetRefs, messages) => {
+  expect(refusals("ConnectionPolicy", ".spec.targetRefs", targetRefs)).toEqual(messages);
+});
+
+test("a ConnectionPolicy's columns say what it does before they say how it is", () => {
+  const columns: Manifest[] = versionOf(byKind("ConnectionPolicy")).additionalPrinterColumns;
+  expect(columns.filter(({ priority }) => priority === undefined).map(({ name }) => name)).toEqual([
+    "Mode",
+    "Targets",
+    "Accepted",
+    "Programmed",
+    "Age",
+  ]);
+});
+
 test("tlsTermination is accepted on a tls url only", () => {
   const tlsTermination = { serverCertificateRef: { name: "cert" } };
   expect(refusals("AgentEndpoint", ".spec", { url: "tls://db.shop", tlsTermination })).toEqual([]);

@@ -102,6 +102,14 @@ describe("pod of this node", () => {
     });
   });
 
+  test("keeps its labels and its service account", () => {
+    const labels = { app: "web", constructor: "c" };
+    const { value } = parsed(parseLocalPod, { metadata: { labels }, spec: { serviceAccountName: "robot" } });
+    expect([...(value?.labels ?? [])]).toEqual(Object.entries(labels));
+    expect(value?.serviceAccount).toBe("robot");
+    expect(parsed(parseLocalPod, {}).value).toMatchObject({ labels: new Map(), serviceAccount: "" });
+  });
+
   test("leaves out annotations that are no strings", () => {
     const { value, problems } = parsed(parseLocalPod, {
       metadata: { annotations: { good: "yes", bad: { deep: 1 } } },
@@ -109,6 +117,11 @@ describe("pod of this node", () => {
     expect([...(value?.annotations ?? [])]).toEqual([["good", "yes"]]);
     expect(problems).toEqual(['metadata.annotations["bad"] is an object, not a string']);
   });
+});
+
+test("namespace: its name and labels", () => {
+  const { value } = parsed(parseNamespace, { metadata: { labels: { tier: "gold" } } });
+  expect(value).toMatchObject({ labels: new Map([["tier", "gold"]]) });
 });
 
 test("node: internal and external addresses, not host names", () => {
