@@ -4,7 +4,7 @@ import { lineFilter, type PlacePattern, placePattern, VERDICTS, type Wanted } fr
 import { readVerdictLine, type VerdictLine } from "../verdict/line.ts";
 import { VerdictTable } from "../verdict/table.ts";
 import { contextOption, kubeconfigOption } from "./cluster-options.ts";
-import { parseMoment } from "./moment.ts";
+import { moment } from "./moment.ts";
 import { oneOf } from "./options.ts";
 import { followAgents, type LogFlags, readAgents, readStdin, readsStdin } from "./verdict-source.ts";
 
@@ -124,10 +124,4 @@ function severalPlaces(value: string, before: readonly PlacePattern[] = []): rea
     return pattern;
   });
   return [...before, ...places];
-}
-
-function moment(value: string): number {
-  const time = parseMoment(value, Date.now());
-  if (time instanceof Error) throw new InvalidArgumentError(`${time.message}.`);
-  return time;
 }

@@ -136,7 +136,8 @@ function ruleLines({ index, name, state, expressions, actions }: RuleTrace): rea
 
 function expressionLines({ text, value, error, operands }: ExpressionTrace): readonly string[] {
   const result = value === undefined ? (error === undefined ? "-" : "error") : `${value}`;
-  const lines = [`${result.padEnd(5)}  ${text}`];
+  // A block of YAML may be over several lines.
+  const lines = [`${result.padEnd(5)}  ${text.trim().replace(/\s*[\r\n]\s*/g, " ")}`];
   for (const operand of operands) lines.push(`       ${operand.name} = ${operand.value}`);
   if (error !== undefined) lines.push(`       ${error}`);
   return lines;
