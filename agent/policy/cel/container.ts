@@ -55,10 +55,11 @@ export function index(container: Value, at: Value): Value | Failure {
 /** Whether `container` has something under `at`. */
 export function has(container: Value, at: Value): Value | Failure {
   const key = keyOf(at);
-  if (isDictionary(container))
-    return key === undefined ? noOverload("has", container, at) : container.has(key);
-  if (!isList(container) || typeof key !== "bigint") return noOverload("has", container, at);
-  return key >= 0n && key < BigInt(container.length);
+  if (isDictionary(container) && key !== undefined) return container.has(key);
+  if (isList(container) && typeof key === "bigint") return key >= 0n && key < BigInt(container.length);
+  return typeof at === "string"
+    ? new Failure(`a ${typeOf(container)} has no field ${at}`)
+    : noOverload("has()", container, at);
 }
 
 export function isIn(value: Value, container: Value): Value | Failure {
