@@ -11,7 +11,7 @@ export function withImaginedServices(snapshot: Snapshot, dialled: readonly strin
   const name = (key: string, port: number | undefined) => {
     const known = ports.get(key) ?? new Set<number>();
     ports.set(key, known);
-    if (port !== undefined) known.add(port);
+    if (port !== undefined && port > 0 && port < 65536) known.add(port);
   };
   for (const { key, port } of dialled.flatMap(serviceIn)) name(key, port);
   for (const endpoint of snapshot.endpoints) for (const { key, port } of urlsOf(endpoint)) name(key, port);
