@@ -38,6 +38,7 @@ export class Kernel {
   constructor(native: Native, options: KernelOptions) {
     this.#native = native;
     this.#options = options;
+    requireCgroup2(native, options.cgroupRoot);
     makePinDirectories(native, options.pinPath);
     this.#object = new native.BpfObject(objectPath("connect"));
     this.#opened.push(this.#object);
@@ -169,6 +170,22 @@ export function lockPins(native: Native, pinPath: string): Handle {
   }
 }
 
+/** @throws Error that says what to do: programs cannot be attached to any other directory. */
+export function requireCgroup2(native: Native, cgroupRoot: string): void {
+  if (native.isCgroup2(cgroupRoot)) return;
+  throw new Error(
+    `use ${cgroupRoot} as the pods' cgroup: it is not on cgroup v2: boot with systemd.unified_cgroup_hierarchy=1, or pass --cgroup-root`,
+  );
+}
+
+/** @throws Error that says what to do: a directory elsewhere holds nothing of ours. */
+export function requireBpffs(native: Native, pinPath: string): void {
+  if (native.isBpffs(pinPath)) return;
+  throw new Error(
+    `use ${pinPath} for pins: it is not on a bpf filesystem: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`,
+  );
+}
+
 /** @throws Error that says what the node lacks. */
 export function makePinDirectories(native: Native, pinPath: string): void {
   try {
@@ -180,11 +197,7 @@ export function makePinDirectories(native: Native, pinPath: string): void {
       { cause },
     );
   }
-  if (!native.isBpffs(pinPath)) {
-    throw new Error(
-      `use ${pinPath} for pins: it is not on a bpf filesystem: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`,
-    );
-  }
+  requireBpffs(native, pinPath);
   mkdirSync(join(pinPath, "maps"), { recursive: true, mode: 0o700 });
   mkdirSync(join(pinPath, "links"), { recursive: true, mode: 0o700 });
 }
