@@ -1,6 +1,6 @@
 /** The agent as a program of the node, outside kubepods, so that a test can end it in every way and see how it ends. */
 import type { ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { NODE_NAME } from "../../lab/addresses.ts";
 import { AGENT_MAIN, READY_LINE } from "../../lab/agent.ts";
@@ -15,6 +15,8 @@ export interface AgentFlags {
   readonly args?: readonly string[];
   /** Nobody reads its standard output until `read()`. */
   readonly unread?: boolean;
+  /** MB of heap it may use before Node.js ends it; default: as much as there is. */
+  readonly heapLimit?: number;
 }
 
 export class AgentProcess {
@@ -25,8 +27,9 @@ export class AgentProcess {
   #stderr = "";
 
   /** Does not wait until it is ready. */
-  constructor(lab: Lab, { pinPath, args = [], unread = false }: AgentFlags = {}) {
-    const argv = [...commandLine("agent"), ...agentArgs(lab, pinPath), ...args];
+  constructor(lab: Lab, { pinPath, args = [], unread = false, heapLimit }: AgentFlags = {}) {
+    const node = heapLimit === undefined ? [] : [`--max-old-space-size=${heapLimit}`];
+    const argv = [process.execPath, ...node, AGENT_MAIN, "agent", ...agentArgs(lab, pinPath), ...args];
     this.#child = launch(nodePlace(lab), { argv, env: environment(), workingDir: "" }, "pipe");
     this.ended = new Promise((resolve, reject) => {
       this.#child.on("error", reject);
@@ -80,27 +83,16 @@ export class AgentProcess {
     const ended = await this.ended;
     return ended.signal ?? ended.code;
   }
-
-  /** Bytes of memory it holds, as the kernel counts. */
-  residentBytes(): number {
-    const [, kilobytes = "0"] =
-      /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, "utf8")) ?? [];
-    return Number(kilobytes) * 1024;
-  }
 }
 
 /** Runs a subcommand on the node to its end. */
 export function podgate(lab: Lab, ...args: readonly string[]): Promise<Outcome> {
-  const argv = launchArgv(nodePlace(lab), { argv: [...commandLine(), ...args], workingDir: "" });
+  const argv = launchArgv(nodePlace(lab), { argv: [process.execPath, AGENT_MAIN, ...args], workingDir: "" });
   return run(argv, { env: environment(), timeoutMs: 20_000 });
 }
 
-export function commandLine(...words: readonly string[]): string[] {
-  return [process.execPath, AGENT_MAIN, ...words];
-}
-
 /** The flags that every agent of the lab has. */
-export function agentArgs(lab: Lab, pinPath: string = lab.names.pinDir): string[] {
+function agentArgs(lab: Lab, pinPath: string = lab.names.pinDir): string[] {
   const flags = {
     kubeconfig: lab.names.kubeconfig,
     "node-name": NODE_NAME,
