@@ -276,8 +276,8 @@ describe.skipIf(obstacle() !== undefined)("the verdict log", () => {
       // Events that find the ring buffer full cost the agent nothing: they do not count.
       events += 8_000 - (lost() - lostBefore);
       await sleep(60);
+      expect(mute.isRunning, mute.stderr.slice(0, 2000)).toBe(true);
     }
-    expect(mute.isRunning, mute.stderr).toBe(true);
     expect(slowest).toBeLessThan(2_000);
     // It works on all the while: a pod that comes is known.
     await lab.apply([pod("friends", "witness")]);
