@@ -109,6 +109,14 @@ struct {
 	__type(value, struct event_limit);
 } event_limits SEC(".maps");
 
+/* Per CPU, who has just been found over its limit: answers a flood without a lookup. Not pinned, nobody else reads it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EVENT_RECENTS);
+	__type(key, __u32);
+	__type(value, struct event_recent);
+} event_recents SEC(".maps");
+
 /* Exact counts of verdicts, also of those that have no event. Agent reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
