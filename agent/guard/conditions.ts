@@ -1,4 +1,5 @@
 /** What an object's author is told: the `Accepted` condition. */
+import { formatDiagnostic } from "../model/diagnostic.ts";
 import type { Claim } from "./claims.ts";
 import type { Condition, Problem } from "./guard.ts";
 
@@ -18,7 +19,9 @@ export function conditionOf({ resolved, doors, problems }: Claim): Condition {
     return { ...about, accepted: true, reason: "NotApplicable", message };
   }
   const guarded = doors.map(({ key }) => key).sort();
-  return { ...about, accepted: true, reason: "Accepted", message: `guards ${guarded.join(", ")}` };
+  const warnings = resolved.warnings.map((warning) => `; warning: ${formatDiagnostic(warning)}`);
+  const message = `guards ${guarded.join(", ")}${warnings.join("")}`;
+  return { ...about, accepted: true, reason: "Accepted", message };
 }
 
 function policyProblems(problem: Problem | undefined, guards: boolean): readonly Problem[] {

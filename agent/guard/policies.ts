@@ -1,6 +1,6 @@
 /** Which policy is in force for each object: what it says now, or what it last said that could be understood. */
 import type { Snapshot } from "../cluster/snapshot.ts";
-import { formatDiagnostic } from "../model/diagnostic.ts";
+import { type Diagnostic, formatDiagnostic } from "../model/diagnostic.ts";
 import { nameKey, type PolicyObject, refKey, type TrafficPolicy } from "../model/objects.ts";
 import { parsePolicy } from "../policy/parse.ts";
 import type { ParseResult, Policy } from "../policy/policy.ts";
@@ -15,6 +15,8 @@ export interface ResolvedPolicy {
   readonly readsPod: boolean;
   /** What is wrong with what the object says now, whether or not an older text is in force. */
   readonly problem?: Problem;
+  /** What its author may not have meant, though it is valid. */
+  readonly warnings: readonly Diagnostic[];
 }
 
 /** By the object's `refKey`. */
@@ -55,7 +57,12 @@ export function resolvePolicies(
 
 /** What an object says now. `document` is the raw text of a policy that can be used; undefined if it has none. */
 type Current =
-  | { readonly ok: true; readonly policy: Policy; readonly document?: unknown }
+  | {
+      readonly ok: true;
+      readonly policy: Policy;
+      readonly document?: unknown;
+      readonly warnings: readonly Diagnostic[];
+    }
   | { readonly ok: false; readonly problem: Problem; readonly readsPod: boolean };
 
 const NO_RULES: Policy = { rules: [], scope: "namespace", readsPod: false };
@@ -93,13 +100,18 @@ function parsed(
   read: PolicyReader,
 ): Current {
   const result = read(value, path);
-  if (result.ok) return checked(object, result.policy, value);
+  if (result.ok) return checked(object, result.policy, value, result.warnings);
   return invalid(where + result.diagnostics.map(formatDiagnostic).join("; "), result.readsPod);
 }
 
-function checked(object: PolicyObject, policy: Policy, document?: unknown): Current {
+function checked(
+  object: PolicyObject,
+  policy: Policy,
+  document?: unknown,
+  warnings: readonly Diagnostic[] = [],
+): Current {
   const why = unfit(object, policy);
-  return why === undefined ? { ok: true, policy, document } : invalid(why, policy.readsPod);
+  return why === undefined ? { ok: true, policy, document, warnings } : invalid(why, policy.readsPod);
 }
 
 function invalid(message: string, readsPod: boolean): Current {
@@ -118,6 +130,7 @@ function resolve(
       object,
       inForce: { kind: "policy", policy: current.policy },
       readsPod: current.policy.readsPod,
+      warnings: current.warnings,
     };
   }
   const last = lastValidPolicy(object, lastValid, read);
@@ -134,6 +147,7 @@ function resolve(
         : { kind: "policy", policy: last },
     readsPod: current.readsPod || last?.readsPod === true,
     problem: { reason, message: `${message}; ${effect}` },
+    warnings: [],
   };
 }
 

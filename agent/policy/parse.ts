@@ -1,5 +1,6 @@
 /** Reads a Traffic Policy document: the only way to a `Policy`. Everything that is wrong is said at once. */
 import { childPath } from "./json-path.ts";
+import { warnOfMissingAnnotations } from "./missing-annotation.ts";
 import type { ParseResult } from "./policy.ts";
 import { Report } from "./report.ts";
 import { parseRules } from "./rules.ts";
@@ -44,6 +45,7 @@ export function parsePolicy(value: unknown, path: string): ParseResult {
     : { rules: [], reads: new Set<string>() };
   const diagnostics = report.errors;
   if (diagnostics.length > 0) return { ok: false, diagnostics, readsPod: mentionsPod(value) };
+  warnOfMissingAnnotations(rules, childPath(path, "on_tcp_connect"), report);
   const scope = [...reads].every((name) => NAMESPACE_VARIABLES.has(name)) ? "namespace" : "pod";
   return { ok: true, policy: { rules, scope, readsPod: reads.size > 0 }, warnings: report.warnings };
 }
