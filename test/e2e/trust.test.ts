@@ -99,13 +99,6 @@ async function untilHeard(caller: PodHandle): Promise<void> {
   await stage.until(caller, "heard.vault:80", both(expected));
 }
 
-/** Every watch of pods begins again from a list, the lab's own too. */
-async function relist(): Promise<void> {
-  stage.lab.api.faults.compact();
-  stage.lab.api.faults.expireWatches({ resource: "pods" });
-  await stage.lab.settled();
-}
-
 describe.skipIf(obstacle() !== undefined)("an address given to another pod", () => {
   let addresses = 0;
 
@@ -223,7 +216,7 @@ describe.skipIf(obstacle() !== undefined)("an address given to another pod", () 
     await untilHeard(handle);
     await expectNoneAllowed(connects, handle, CLOSED, OPEN);
     await expectItself(handle, CLOSED, OPEN);
-    await relist();
+    await stage.relistPods();
     await untilHeard(handle);
     await expectItself(handle, CLOSED, OPEN);
     stage.lab.kubelet.resume();
@@ -249,7 +242,7 @@ describe.skipIf(obstacle() !== undefined)("an address given to another pod", () 
     await untilHeard(handle);
     await expectNoneAllowed(after, handle, OPEN);
     await expectNoneAllowed(before, handle, CLOSED);
-    await relist();
+    await stage.relistPods();
     await untilHeard(handle);
     await expectItself(handle, CLOSED, OPEN);
     stage.lab.kubelet.resume();
@@ -317,7 +310,7 @@ describe.skipIf(obstacle() !== undefined)("a name given to another pod", () => {
     await untilHeard(young);
     expect(await stage.dial(young, CLOSED)).toMatchObject(both(welcome("closed", itself(young))));
     expect(await stage.dial(old, CLOSED)).toMatchObject(both(welcome("closed", itself(old))));
-    await relist();
+    await stage.relistPods();
     stage.lab.kubelet.resume();
     release();
     await stage.lab.deletePod("payments", "web-0", { gracePeriodSeconds: 0 });
