@@ -183,7 +183,7 @@ static __always_inline int is_over_limit(const struct caller *caller, __u32 guar
 
 	if (!recent || recent->guard != guard || recent->caller != caller->cgroup || recent->tick != bpf_jiffies64())
 		return 0;
-	recent->suppressed++;
+	__sync_fetch_and_add(&recent->suppressed, 1);
 	return 1;
 }
 
@@ -198,20 +198,22 @@ static __always_inline void remember_over_limit(const struct caller *caller, __u
 	recent->tick = bpf_jiffies64();
 }
 
-/* Adds what this CPU left out without asking to the pair it belongs to. */
+/* Adds what was left out without asking to the pair it belongs to. */
 static __always_inline void settle_recent(struct event_recent *recent)
 {
 	struct event_limit_key key = {};
 	struct event_limit *limit;
+	__u32 suppressed;
 
 	if (!recent || !recent->suppressed)
 		return;
 	key.caller = recent->caller;
 	key.guard = recent->guard;
+	suppressed = recent->suppressed;
 	limit = bpf_map_lookup_elem(&event_limits, &key);
 	if (limit)
-		__sync_fetch_and_add(&limit->suppressed, recent->suppressed);
-	recent->suppressed = 0;
+		__sync_fetch_and_add(&limit->suppressed, suppressed);
+	__sync_fetch_and_add(&recent->suppressed, -suppressed);
 }
 
 /* Whether this verdict may have an event now; `suppressed` is how many had none since the last one. */

@@ -2,7 +2,7 @@
 /*
  * Every map of the decision path: who writes, who reads, and what a missing entry means.
  *
- * All are pinned, so that enforcement outlives the agent. Hash maps are unallocated (BPF_F_NO_PREALLOC): the
+ * All are pinned (but event_recents), so that enforcement outlives the agent. Hash maps are unallocated (BPF_F_NO_PREALLOC): the
  * capacity is large and costs nothing until used. Nothing that holds policy or identity is an LRU: a full LRU
  * forgets silently, a full hash refuses the insert, and the agent says so.
  */
@@ -109,9 +109,9 @@ struct {
 	__type(value, struct event_limit);
 } event_limits SEC(".maps");
 
-/* Per CPU, who has just been found over its limit: answers a flood without a lookup. Not pinned, nobody else reads it. */
+/* Who has just been found over its limit: answers a flood without a lookup. Not pinned, and nobody else reads it. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, EVENT_RECENTS);
 	__type(key, __u32);
 	__type(value, struct event_recent);
