@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { mapNames } from "../../agent/dataplane/dataplane.ts";
-import { linkPin, mapPin, objectPath, programNames } from "../../agent/dataplane/kernel.ts";
+import {
+  Kernel,
+  linkPin,
+  mapPin,
+  mountDepth,
+  objectPath,
+  programNames,
+} from "../../agent/dataplane/kernel.ts";
 import { loadNative } from "../../agent/dataplane/native.ts";
 import { destroyCgroup, makeCgroup } from "../lab/cgroup.ts";
 import { leftovers } from "../lab/cleanup.ts";
@@ -159,6 +166,31 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     expect(connected).toBeGreaterThan(1_000);
     expect(mapIds()).toEqual(before);
     await enforced();
+  });
+
+  test("leaks nothing while its programs are replaced by new ones, 1,000 times", async () => {
+    await (await start().ready()).end();
+    const native = loadNative();
+    const kernel = new Kernel(native, {
+      pinPath: lab.names.pinDir,
+      cgroupRoot: lab.cgroupRoot,
+      cgroupLevel: mountDepth(native, lab.cgroupRoot),
+      nodeNetnsCookie: 0n,
+      eventsPerSecond: 10,
+    });
+    try {
+      const denied = await startFlood(lab.pod("foes", "client"), ledger(), PORT, 0);
+      for (let round = 0; round < 1_000; round++) {
+        kernel.attach();
+        // Now and then the flood has this processor to itself too.
+        if (round % 100 === 0) await sleep(1);
+      }
+      const { connected, other, refused } = await denied.stop();
+      expect({ connected, other }).toEqual({ connected: 0, other: 0 });
+      expect(refused).toBeGreaterThan(5_000);
+    } finally {
+      kernel.close();
+    }
   });
 
   test("says in one line that another agent has the pin directory, and leaves that one alone", async () => {
