@@ -23,6 +23,7 @@ import { Narrator } from "./narrate.ts";
 import { type Reconciled, Reconciler } from "./reconcile.ts";
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
+import { lossReport } from "./verdict/losses.ts";
 
 export interface AgentOptions {
   readonly kubeconfig?: string;
@@ -85,6 +86,12 @@ export class Agent {
     const reconciler = this.#reconciler(cluster, node, dataplane);
     const narrator = new Narrator(dataplane, DEFAULT_PREFIXES);
 
+    const losses = lossReport(node.kernel.lostEvents(), (lost, dropped) =>
+      this.#log.log("warn", "verdict lines are missing: the kernel's counters are still exact", {
+        lost,
+        dropped,
+      }),
+    );
     const ready = Promise.withResolvers<void>();
     let attached = false;
     repeater.start(async () => {
@@ -92,6 +99,7 @@ export class Agent {
       const reconciled = await reconciler.run();
       narrator.learn(reconciled);
       this.#report(reconciled, status);
+      losses(node.kernel.lostEvents(), this.#log.dropped());
       if (!attached) {
         // All or nothing: the maps are full before the first program looks at them.
         node.kernel.attach();

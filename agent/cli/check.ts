@@ -2,7 +2,6 @@
 
 import { existsSync } from "node:fs";
 import { release } from "node:os";
-import { dirname } from "node:path";
 import { Command } from "commander";
 import { watchCgroups } from "../dataplane/cgroup-watch.ts";
 import { objectPath, requireBpffs, requireCgroup2 } from "../dataplane/kernel.ts";
@@ -109,10 +108,8 @@ function cgroup2(native: Native, path: string | undefined): string {
 }
 
 function bpffs(native: Native, pinPath: string): string {
-  let nearest = pinPath;
-  while (!existsSync(nearest)) nearest = dirname(nearest);
-  requireBpffs(native, nearest);
-  return nearest;
+  requireBpffs(native, pinPath);
+  return pinPath;
 }
 
 function loads(native: Native): string {

@@ -74,6 +74,14 @@ export class Kernel {
     );
   }
 
+  /** Events that found the ring buffer full since the maps were made. */
+  lostEvents(): number {
+    const perCpu = this.maps.lost.get(encodeU32(0)) ?? Buffer.alloc(0);
+    let sum = 0n;
+    for (let at = 0; at + 8 <= perCpu.length; at += 8) sum += perCpu.readBigUInt64LE(at);
+    return Number(sum);
+  }
+
   program(name: (typeof programNames)[number]): BpfProgram {
     return this.#own(this.#object.program(name));
   }
@@ -178,9 +186,11 @@ export function requireCgroup2(native: Native, cgroupRoot: string): void {
   );
 }
 
-/** @throws Error that says what to do: a directory elsewhere holds nothing of ours. */
+/** `pinPath`, or where it would be made, is on a bpf filesystem. @throws Error that says what to do. */
 export function requireBpffs(native: Native, pinPath: string): void {
-  if (native.isBpffs(pinPath)) return;
+  let nearest = pinPath;
+  while (!existsSync(nearest) && dirname(nearest) !== nearest) nearest = dirname(nearest);
+  if (native.isBpffs(nearest)) return;
   throw new Error(
     `use ${pinPath} for pins: it is not on a bpf filesystem: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`,
   );
@@ -188,16 +198,18 @@ export function requireBpffs(native: Native, pinPath: string): void {
 
 /** @throws Error that says what the node lacks. */
 export function makePinDirectories(native: Native, pinPath: string): void {
+  requireBpffs(native, pinPath);
   try {
     mkdirSync(pinPath, { recursive: true, mode: 0o700 });
     chmodSync(pinPath, 0o700);
+    mkdirSync(join(pinPath, "maps"), { recursive: true, mode: 0o700 });
+    mkdirSync(join(pinPath, "links"), { recursive: true, mode: 0o700 });
   } catch (cause) {
     throw new Error(
-      `make the pin directory ${pinPath}: ${(cause as Error).message}: mount a bpf filesystem there or pass --pin-path`,
-      { cause },
+      `make the pin directory ${pinPath}: ${(cause as Error).message}: pass another --pin-path`,
+      {
+        cause,
+      },
     );
   }
-  requireBpffs(native, pinPath);
-  mkdirSync(join(pinPath, "maps"), { recursive: true, mode: 0o700 });
-  mkdirSync(join(pinPath, "links"), { recursive: true, mode: 0o700 });
 }
