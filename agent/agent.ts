@@ -1,7 +1,6 @@
 /** The agent: builds every part, knows the order in which they start and stop, and says when it is ready. */
 import * as fs from "node:fs";
 import { existsSync, rmSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { findAccess } from "./cluster/access.ts";
 import { Api } from "./cluster/api.ts";
@@ -14,10 +13,10 @@ import { Dataplane } from "./dataplane/dataplane.ts";
 import type { Kernel } from "./dataplane/kernel.ts";
 import { splitRecords } from "./dataplane/native.ts";
 import { Node } from "./dataplane/node.ts";
+import { ownAddresses } from "./dataplane/own-addresses.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
-import { type IpAddress, parseAddress } from "./model/address.ts";
 import type { Clock } from "./model/clock.ts";
 import { Narrator } from "./narrate.ts";
 import { type Reconciled, Reconciler } from "./reconcile.ts";
@@ -187,12 +186,6 @@ export class Agent {
       unresolved: registration.unresolved.map(({ pod, reason }) => `${pod.namespace}/${pod.name}: ${reason}`),
     });
   }
-}
-
-/** Of every interface, loopback too: in the node's namespace that leads to hostNetwork pods. */
-function ownAddresses(): IpAddress[] {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  return addresses.flatMap(({ address }) => parseAddress(address) ?? []);
 }
 
 /** Removes what the agent keeps on disk. Returns the paths removed. */
