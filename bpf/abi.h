@@ -178,7 +178,7 @@ struct event {
 	__u8 comm[16];
 };
 
-/* One line of the namespace scan: a task of a pod and the namespace it is in. */
+/* One line of the namespace scan: a process of a pod and the namespace it is in. */
 struct task_netns {
 	__u64 netns_cookie;
 	__u64 child;	  /* id of the ancestor directly under the kubepods root, 0: none */

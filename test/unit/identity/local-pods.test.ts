@@ -104,6 +104,20 @@ describe("which directories are a pod's", () => {
     expect(result.unresolved).toEqual([[job, "it is completed"]]);
   });
 
+  it("counts the namespace a pod was given, however many the pod makes within itself", () => {
+    const [a, b] = [pod(A), pod(B)];
+    const directories = [directory(`pod${A}`), directory(`pod${B}`)];
+    const made = Array.from({ length: 40_000 }, (_, i) => [BigInt(100_000 - i), 900n, 101n] as const);
+    const tasks = [...made, [7n, 900n, 101n], [8n, 900n, 102n]] as const;
+    const began = performance.now();
+    const { registered } = register({ pods: [a, b], directories, tasks });
+    expect(performance.now() - began).toBeLessThan(1000);
+    const [ofA, ofB] = registered.map(([, , cookies]) => cookies as bigint[]);
+    expect(ofA).toHaveLength(16);
+    expect(ofA?.[0]).toBe(7n);
+    expect(ofB).toEqual([8n]);
+  });
+
   it.each([
     ["a beginning of the directory's", A.slice(0, -1)],
     ["longer than the directory's", `${A}0`],
