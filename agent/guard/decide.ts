@@ -5,7 +5,7 @@ import type { Scope } from "../policy/policy.ts";
 import { combine, sameEffect } from "./combine.ts";
 import type { Guard } from "./guard.ts";
 import { judgeGuardPolicy } from "./judge.ts";
-import { chainOf, type Routes } from "./routes.ts";
+import type { Routes } from "./routes.ts";
 
 /** Never throws. Audited policies never refuse; what they would have said is in `audited` where it differs. */
 export function decide(guard: Pick<Guard, "policies">, identity: Identity, routes: Routes): Verdict {
@@ -23,7 +23,5 @@ export function decide(guard: Pick<Guard, "policies">, identity: Identity, route
 
 /** How much of a caller the verdict can depend on: the widest of the policies and of all that their forwards lead through. */
 export function scopeOf(guard: Pick<Guard, "policies">, routes: Routes): Scope {
-  const links = guard.policies.flatMap((policy) => chainOf(policy, routes));
-  const readsMore = links.some(({ inForce }) => inForce.kind === "policy" && inForce.policy.scope === "pod");
-  return readsMore ? "pod" : "namespace";
+  return guard.policies.some(({ object }) => routes.isPerPod(object)) ? "pod" : "namespace";
 }

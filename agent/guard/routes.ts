@@ -23,6 +23,8 @@ export interface Routes {
   readonly services: Services;
   /** Where `url`, written in a policy of `namespace`, leads. Error: it is not a url. */
   locate(url: string, namespace: string): Route | Error;
+  /** Whether the verdict of the object's policy can depend on more of a caller than its namespace. */
+  isPerPod(object: ObjectRef): boolean;
 }
 
 export function indexRoutes(
@@ -40,13 +42,19 @@ export function indexRoutes(
     const endpoints = url.service === undefined ? visibleFrom(namespace, all, trustedNamespaces) : all;
     return { url, endpoints };
   };
+  const remember = (text: string, namespace: string): Route | Error => {
+    const key = `${namespace} ${text}`;
+    const route = known.get(key) ?? locate(text, namespace);
+    known.set(key, route);
+    return route;
+  };
+  let perPod: ReadonlySet<string> | undefined;
   return {
     services,
-    locate: (text, namespace) => {
-      const key = `${namespace} ${text}`;
-      const route = known.get(key) ?? locate(text, namespace);
-      known.set(key, route);
-      return route;
+    locate: remember,
+    isPerPod: (object) => {
+      perPod ??= perPodObjects(policies, remember);
+      return perPod.has(refKey(object));
     },
   };
 }
@@ -101,23 +109,27 @@ export function forwardUrls(inForce: InForce): readonly string[] {
   );
 }
 
-export interface ChainLink {
-  readonly object: ObjectRef;
-  readonly inForce: InForce;
-}
-
-/** A policy and the policies of all endpoints that its forwards can lead through, each once. */
-export function chainOf(start: ChainLink, routes: Routes): readonly ChainLink[] {
-  const links = new Map([[refKey(start.object), start]]);
-  // A Map's iterator also visits what is added meanwhile.
-  for (const { object, inForce } of links.values()) {
-    for (const url of forwardUrls(inForce)) {
-      const route = routes.locate(url, object.namespace);
+/**
+ * Keys of the objects whose verdict can depend on more of a caller than its namespace: because of their own policy, or
+ * of one that their forwards lead through. Every forward is followed once, however the objects refer to each other.
+ */
+function perPodObjects(policies: ResolvedPolicies, locate: Routes["locate"]): ReadonlySet<string> {
+  const sendersTo = new Map<string, string[]>();
+  const perPod = new Set<string>();
+  for (const [key, { object, inForce }] of policies) {
+    if (inForce.kind === "policy" && inForce.policy.scope === "pod") perPod.add(key);
+    for (const url of new Set(forwardUrls(inForce))) {
+      const route = locate(url, object.namespace);
       if (route instanceof Error) continue;
       for (const next of route.endpoints) {
-        if (!links.has(refKey(next.object))) links.set(refKey(next.object), next.resolved);
+        const nextKey = refKey(next.object);
+        const senders = sendersTo.get(nextKey);
+        if (senders === undefined) sendersTo.set(nextKey, [key]);
+        else senders.push(key);
       }
     }
   }
-  return [...links.values()];
+  // A Set's iterator also visits what is added meanwhile.
+  for (const key of perPod) for (const sender of sendersTo.get(key) ?? []) perPod.add(sender);
+  return perPod;
 }
