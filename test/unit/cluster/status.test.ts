@@ -224,6 +224,22 @@ describe("a write", () => {
     await it.settle(() => it.conditions().length === 1, "the condition");
   });
 
+  test("that changes because the cluster around the object did is made at once", async () => {
+    const it = await statusRig();
+    const refused: Condition = {
+      ...accepted,
+      status: "False",
+      reason: "RefNotPermitted",
+      message: "no grant",
+    };
+    for (const wanted of [accepted, refused, accepted, refused]) {
+      const before = it.clock.now();
+      it.writer.want(it.object, [wanted]);
+      await it.settle(() => it.conditions()[0]?.reason === wanted.reason, wanted.reason);
+      expect(it.clock.now() - before).toBeLessThan(20_000); // of the minute that a rewrite of the same waits
+    }
+  });
+
   test("that others keep undoing is not fought over", async () => {
     const it = await statusRig();
     const written = it.written();
