@@ -2,9 +2,9 @@
 /*
  * Every map of the decision path: who writes, who reads, and what a missing entry means.
  *
- * All are pinned (but event_recents), so that enforcement outlives the agent. Hash maps are unallocated (BPF_F_NO_PREALLOC): the
- * capacity is large and costs nothing until used. Nothing that holds policy or identity is an LRU: a full LRU
- * forgets silently, a full hash refuses the insert, and the agent says so.
+ * All but event_recents are pinned, so that enforcement outlives the agent. Hash maps are unallocated
+ * (BPF_F_NO_PREALLOC): the capacity is large and costs nothing until used. Nothing that holds policy or identity is
+ * an LRU: a full LRU forgets silently, a full hash refuses the insert, and the agent says so.
  */
 #ifndef PODGATE_MAPS_H
 #define PODGATE_MAPS_H

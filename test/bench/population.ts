@@ -1,6 +1,6 @@
 /** A cluster's worth of guards and pods as the dataplane is told of them. Addresses are those set aside for benchmarks. */
 import type { WantGuard, WantPod } from "../../agent/dataplane/want.ts";
-import { decide, scopeOf } from "../../agent/guard/decide.ts";
+import { decide } from "../../agent/guard/decide.ts";
 import type { GuardPolicy } from "../../agent/guard/guard.ts";
 import { computeGuards } from "../../agent/guard/guards.ts";
 import type { IpAddress } from "../../agent/model/address.ts";
@@ -54,7 +54,7 @@ export function guardOf(
     key,
     destinations,
     nodePorts: [],
-    scope: scopeOf(guard, routes),
+    scope: parsed.policy.scope,
     decide: (identity) => decide(guard, identity, routes),
   };
 }
