@@ -17,9 +17,10 @@ import { ownAddresses } from "./dataplane/own-addresses.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
+import { identityReader } from "./identity/pod-identity.ts";
 import type { Clock } from "./model/clock.ts";
 import { Narrator } from "./narrate.ts";
-import { type Reconciled, Reconciler } from "./reconcile.ts";
+import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.ts";
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
 import { lossReport } from "./verdict/losses.ts";
@@ -82,8 +83,9 @@ export class Agent {
     );
     const { cluster, status } = await this.#watchCluster(() => repeater.again());
     const dataplane = new Dataplane(node.kernel.maps, this.#clock);
-    const reconciler = this.#reconciler(cluster, node, dataplane);
-    const narrator = new Narrator(dataplane, DEFAULT_PREFIXES);
+    const identityOf = identityReader(DEFAULT_PREFIXES);
+    const reconciler = this.#reconciler(cluster, node, dataplane, identityOf);
+    const narrator = new Narrator(dataplane, identityOf);
 
     const losses = lossReport(node.kernel.lostEvents(), (lost, dropped) =>
       this.#log.log("warn", "verdict lines are missing: the kernel's counters are still exact", {
@@ -130,13 +132,19 @@ export class Agent {
     return { cluster, status };
   }
 
-  #reconciler(cluster: Cluster, node: Node, dataplane: Dataplane): Reconciler {
+  #reconciler(
+    cluster: Cluster,
+    node: Node,
+    dataplane: Dataplane,
+    identityOf: ReconcileOptions["identityOf"],
+  ): Reconciler {
     const { cgroupRoot, hostNetworkIdentity, stateDir, trustedNamespaces } = this.#options;
     const lastValid = new LastValidStore(lastValidDirectory(stateDir), fs, (error) =>
       this.#log.log("error", "the last valid policies cannot be kept", { error: error.message }),
     );
     return new Reconciler(
       {
+        clock: this.#clock,
         snapshot: () => cluster.snapshot(),
         podCgroups: () => listPodCgroups(cgroupRoot, readDirectory),
         taskNetns: () => node.taskNetns(),
@@ -145,7 +153,7 @@ export class Agent {
       },
       {
         trustedNamespaces: new Set(trustedNamespaces),
-        annotationPrefixes: DEFAULT_PREFIXES,
+        identityOf,
         hostNetworkIdentity,
         nodeNetnsCookie: node.netnsCookie,
       },

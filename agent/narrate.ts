@@ -3,11 +3,9 @@ import type { KernelEvent } from "./dataplane/abi.ts";
 import { NO_RULE } from "./dataplane/abi.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
 import { type ServiceNames, serviceNames } from "./guard/service-names.ts";
-import { podIdentity } from "./identity/pod-identity.ts";
-import { type Identity, unresolved } from "./model/identity.ts";
+import { type Identity, type PodIdentity, unresolved } from "./model/identity.ts";
 import { type LocalPod, type ObjectRef, refKey } from "./model/objects.ts";
 import type { Reason } from "./model/verdict.ts";
-import { evaluate } from "./policy/evaluate.ts";
 import type { Rule } from "./policy/policy.ts";
 import type { Reconciled } from "./reconcile.ts";
 import type { Decided, RuleRecord, VerdictRecord } from "./verdict/record.ts";
@@ -17,14 +15,14 @@ const REMEMBERED_PODS = 10_000;
 
 export class Narrator {
   readonly #dataplane: Pick<Dataplane, "podUid" | "policies">;
-  readonly #annotationPrefixes: readonly string[];
+  readonly #identityOf: (pod: LocalPod) => PodIdentity;
   readonly #pods = new Map<string, LocalPod>();
   #latest: Reconciled | undefined;
   #names: ServiceNames | undefined;
 
-  constructor(dataplane: Pick<Dataplane, "podUid" | "policies">, annotationPrefixes: readonly string[]) {
+  constructor(dataplane: Pick<Dataplane, "podUid" | "policies">, identityOf: (pod: LocalPod) => PodIdentity) {
     this.#dataplane = dataplane;
-    this.#annotationPrefixes = annotationPrefixes;
+    this.#identityOf = identityOf;
   }
 
   learn(latest: Reconciled): void {
@@ -45,7 +43,7 @@ export class Narrator {
     const uid = event.pod === 0 ? undefined : this.#dataplane.podUid(event.pod);
     const pod = uid === undefined ? undefined : this.#pods.get(uid);
     const identity: Identity =
-      pod === undefined ? unresolved("") : { kind: "pod", pod: podIdentity(pod, this.#annotationPrefixes) };
+      pod === undefined ? unresolved("") : { kind: "pod", pod: this.#identityOf(pod) };
     const audited = event.audited;
     return {
       time: Math.round(bootTime + Number(event.time / 1_000_000n)),
@@ -90,7 +88,7 @@ export class Narrator {
       return this.#latest?.policies.get(refKey(policy))?.problem?.message;
     }
     const inForce = reason === "expression-error" ? this.#inForce(policy) : undefined;
-    const outcome = inForce && evaluate(inForce, identity);
+    const outcome = inForce && this.#latest?.guardSet.routes.evaluate(inForce, identity);
     return outcome?.kind === "deny" && outcome.reason === "expression-error" ? outcome.error : undefined;
   }
 

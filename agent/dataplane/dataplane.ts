@@ -2,7 +2,6 @@
  * Makes the kernel's maps hold what is wanted. `apply` knows what is in the kernel, writes the difference in an
  * order in which every moment in between is safe, and may be run again.
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../model/clock.ts";
 import { type Identity, unresolved } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
@@ -16,6 +15,7 @@ import { PolicyNumbers, Registry } from "./numbers.ts";
 import { PodTable } from "./pod-table.ts";
 import { Retirement } from "./retirement.ts";
 import type { KernelMap } from "./table.ts";
+import { Turns } from "./turns.ts";
 import {
   type SubjectCode,
   subjectCode,
@@ -55,11 +55,11 @@ interface Subject {
 }
 
 const OVER_LIMIT_KEY = "over-limit";
-const DECISIONS_PER_TURN = 10_000;
 
 export class Dataplane {
   readonly policies = new PolicyNumbers();
   readonly #maps: Maps;
+  readonly #clock: Clock;
   readonly #addresses: AddressTables;
   readonly #verdicts: VerdictTable;
   readonly #pods: PodTable;
@@ -72,6 +72,7 @@ export class Dataplane {
 
   constructor(maps: Maps, clock: Clock, graceMs = 2000) {
     this.#maps = maps;
+    this.#clock = clock;
     this.#retirement = new Retirement(clock, graceMs);
     this.#addresses = new AddressTables(maps.destinations, maps.node_addresses, maps.node_ports);
     this.#pods = new PodTable(maps.pods, maps.pods_by_cgroup, maps.pods_by_netns);
@@ -124,14 +125,10 @@ export class Dataplane {
     const { admitted, refused, budget } = this.#admit(want.guards, subjectsOf);
 
     // Verdicts before the addresses that lead to them and before the pods they are about.
-    let decisions = 0;
+    const turns = new Turns(this.#clock);
     for (const guard of admitted) {
-      const bodies = this.#decide(guard, subjectsOf[guard.scope]);
+      const bodies = await this.#decide(guard, subjectsOf[guard.scope], turns);
       if (this.#verdicts.set(this.#guardNumbers.take(guard.key), guard.scope === "pod", bodies)) changes += 1;
-      decisions += bodies.size;
-      if (decisions < DECISIONS_PER_TURN) continue;
-      decisions = 0;
-      await nextTurn();
     }
     changes += this.#pods.publish(want.pods);
     changes += this.#addresses.set(
@@ -209,8 +206,18 @@ export class Dataplane {
     ];
   }
 
-  #decide(guard: WantGuard, subjects: readonly Subject[]): Map<SubjectCode, VerdictBody> {
-    return new Map(subjects.map(({ code, identity }) => [code, this.#encode(guard.decide(identity))]));
+  /** One decision may take milliseconds, and a tenant may have thousands of them to make. */
+  async #decide(
+    guard: WantGuard,
+    subjects: readonly Subject[],
+    turns: Turns,
+  ): Promise<Map<SubjectCode, VerdictBody>> {
+    const bodies = new Map<SubjectCode, VerdictBody>();
+    for (const { code, identity } of subjects) {
+      if (turns.isOver()) await turns.pause();
+      bodies.set(code, this.#encode(guard.decide(identity)));
+    }
+    return bodies;
   }
 
   #encode(verdict: Verdict): VerdictBody {

@@ -24,6 +24,22 @@ export function conditionOf({ resolved, doors, problems }: Claim): Condition {
   return { ...about, accepted: true, reason: "Accepted", message };
 }
 
+/** `door`: one that the claim guards and at which too much comes together. */
+export function crowdedCondition({ resolved }: Claim, { key }: { readonly key: string }): Condition {
+  const { kind, namespace, name, uid, generation } = resolved.object;
+  const message =
+    `at Service ${key} over 100 policies or Services meet, by its own pods or by what its EndpointSlices lead to: ` +
+    "every connection to it is denied; remove policies or Services";
+  return {
+    object: { kind, namespace, name },
+    uid,
+    generation,
+    accepted: false,
+    reason: "OverLimit",
+    message,
+  };
+}
+
 function policyProblems(problem: Problem | undefined, guards: boolean): readonly Problem[] {
   if (problem === undefined) return [];
   return guards || problem.reason === "TargetNotFound" ? [problem] : [];

@@ -8,7 +8,12 @@ import { judgeGuardPolicy } from "./judge.ts";
 import type { Routes } from "./routes.ts";
 
 /** Never throws. Audited policies never refuse; what they would have said is in `audited` where it differs. */
-export function decide(guard: Pick<Guard, "policies">, identity: Identity, routes: Routes): Verdict {
+export function decide(
+  guard: Pick<Guard, "policies" | "isCrowded">,
+  identity: Identity,
+  routes: Routes,
+): Verdict {
+  if (guard.isCrowded) return { action: "deny", reason: "over-limit" };
   const enforcing = guard.policies.filter(({ audit }) => !audit);
   const judged = enforcing.map((policy) => judgeGuardPolicy(policy, identity, routes, false));
   const enforced = combine(judged.map(({ decision }) => decision));

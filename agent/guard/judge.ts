@@ -2,7 +2,6 @@
 import type { Identity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import type { Decision, Reason } from "../model/verdict.ts";
-import { evaluate } from "../policy/evaluate.ts";
 import { type EndpointUrl, parseUpstreamUrl } from "../policy/url.ts";
 import { combine } from "./combine.ts";
 import type { FallThrough, GuardPolicy, InForce, ServiceRef } from "./guard.ts";
@@ -55,7 +54,7 @@ function judge(policy: Judged, journey: Journey): Decision {
   const { object, inForce } = policy;
   journey.trail.policiesRun++;
   if (inForce.kind === "refusal") return deny(inForce.reason, object);
-  const outcome = evaluate(inForce.policy, journey.identity);
+  const outcome = journey.routes.evaluate(inForce.policy, journey.identity);
   switch (outcome.kind) {
     case "deny":
       return deny(outcome.reason, object, outcome.rule);

@@ -19,6 +19,9 @@ export interface ResolvedPolicy {
   readonly warnings: readonly Diagnostic[];
 }
 
+/** Of the text in an NgrokTrafficPolicy. */
+const REFERENCED_PATH = "spec.policy";
+
 /** By the object's `refKey`. */
 export type ResolvedPolicies = ReadonlyMap<string, ResolvedPolicy>;
 
@@ -35,6 +38,16 @@ export function policyReader(): PolicyReader {
     seen.set(value, result);
     return result;
   };
+}
+
+/** Every policy text there is, with its path in its object: what `resolvePolicies` will read. */
+export function policyTexts(
+  snapshot: Pick<Snapshot, "endpoints" | "connectionPolicies" | "trafficPolicies">,
+): { readonly value: unknown; readonly path: string }[] {
+  const inline = [...snapshot.endpoints, ...snapshot.connectionPolicies].flatMap(({ policy }) =>
+    policy.kind === "inline" ? policy : [],
+  );
+  return [...inline, ...snapshot.trafficPolicies.map(({ value }) => ({ value, path: REFERENCED_PATH }))];
 }
 
 /** Reads every policy; remembers in `lastValid` those that are valid and forgets those of objects that are gone. */
@@ -87,7 +100,7 @@ function currentPolicy(
         const message = `${source.path}: NgrokTrafficPolicy ${name} does not exist: create it or change the name`;
         return { ok: false, problem: { reason: "TargetNotFound", message }, readsPod: false };
       }
-      return parsed(object, text.value, "spec.policy", `NgrokTrafficPolicy ${name}: `, read);
+      return parsed(object, text.value, REFERENCED_PATH, `NgrokTrafficPolicy ${name}: `, read);
     }
   }
 }

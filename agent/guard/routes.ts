@@ -1,6 +1,7 @@
 /** Where a url of a policy leads: which endpoints are registered under it, and which Service it names. */
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { type Endpoint, type ObjectRef, refKey } from "../model/objects.ts";
+import type { Evaluate } from "../policy/evaluate.ts";
 import { type EndpointUrl, parseForwardUrl, urlKey } from "../policy/url.ts";
 import type { FallThrough, InForce } from "./guard.ts";
 import type { ResolvedPolicies, ResolvedPolicy } from "./policies.ts";
@@ -21,6 +22,8 @@ export interface Route {
 
 export interface Routes {
   readonly services: Services;
+  /** What a policy says of a caller; may remember. */
+  readonly evaluate: Evaluate;
   /** Where `url`, written in a policy of `namespace`, leads. Error: it is not a url. */
   locate(url: string, namespace: string): Route | Error;
   /** Whether the verdict of the object's policy can depend on more of a caller than its namespace. */
@@ -32,6 +35,7 @@ export function indexRoutes(
   policies: ResolvedPolicies,
   services: Services,
   trustedNamespaces: ReadonlySet<string>,
+  evaluate: Evaluate,
 ): Routes {
   const registered = registeredEndpoints(snapshot, policies, trustedNamespaces);
   const known = new Map<string, Route | Error>();
@@ -51,6 +55,7 @@ export function indexRoutes(
   let perPod: ReadonlySet<string> | undefined;
   return {
     services,
+    evaluate,
     locate: remember,
     isPerPod: (object) => {
       perPod ??= perPodObjects(policies, remember);

@@ -18,6 +18,16 @@ export function podIdentity(pod: LocalPod, prefixes?: readonly string[]): PodIde
   };
 }
 
+/** `podIdentity`, the same value for the same pod: what is remembered of an identity is then found again. */
+export function identityReader(prefixes?: readonly string[]): (pod: LocalPod) => PodIdentity {
+  const known = new WeakMap<LocalPod, PodIdentity>();
+  return (pod) => {
+    const identity = known.get(pod) ?? podIdentity(pod, prefixes);
+    known.set(pod, identity);
+    return identity;
+  };
+}
+
 /** The identity of connections from `pod`. A hostNetwork pod shares the node's, so it has none of its own. */
 export function callerIdentity(pod: LocalPod, prefixes?: readonly string[]): Identity {
   if (pod.hostNetwork) return unresolved(`pod ${pod.namespace}/${pod.name} uses the network of its node`);

@@ -1,6 +1,37 @@
 /** The one meaning of a policy: what it says of one caller. What the kernel enforces is this function's result. */
-import type { Identity } from "../model/identity.ts";
+import type { Identity, PodIdentity } from "../model/identity.ts";
 import type { Expression, Outcome, Policy, PolicyAction, Rule } from "./policy.ts";
+
+export type Evaluate = (policy: Policy, identity: Identity) => Outcome;
+
+/**
+ * `evaluate` with a memory for as long as policy and pod are the same values: expressions may cost milliseconds, and
+ * every look at the cluster asks again for every pod.
+ */
+export function rememberingEvaluate(): Evaluate {
+  const outcomes = new WeakMap<
+    Policy,
+    { byCaller: Map<string, Outcome>; byPod: WeakMap<PodIdentity, Outcome> }
+  >();
+  return (policy, identity) => {
+    const known = outcomes.get(policy) ?? { byCaller: new Map(), byPod: new WeakMap() };
+    outcomes.set(policy, known);
+    const caller = callerKey(policy, identity);
+    const before = typeof caller === "string" ? known.byCaller.get(caller) : known.byPod.get(caller);
+    if (before !== undefined) return before;
+    const outcome = evaluate(policy, identity);
+    if (typeof caller === "string") known.byCaller.set(caller, outcome);
+    else known.byPod.set(caller, outcome);
+    return outcome;
+  };
+}
+
+/** What of a caller the policy's outcome depends on; "" is the caller that nobody knows. */
+function callerKey(policy: Policy, identity: Identity): string | PodIdentity {
+  if (identity.kind === "unresolved") return "";
+  const { pod } = identity;
+  return policy.scope === "namespace" ? `${pod.namespace}/${pod.errorCode}` : pod;
+}
 
 /** The first rule that terminates decides. A rule that cannot be evaluated denies. Never throws. */
 export function evaluate(policy: Policy, identity: Identity): Outcome {

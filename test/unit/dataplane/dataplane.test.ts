@@ -412,3 +412,25 @@ test("any sequence of wishes ends with the kernel saying what the deciders say",
     { numRuns: 200 },
   );
 });
+
+test("decisions that take long leave everybody else on the thread a turn", async () => {
+  const ticking: Clock = { now: () => Date.now(), sleep: () => Promise.resolve() };
+  const slow = () => {
+    for (const until = performance.now() + 2; performance.now() < until; );
+    return deny;
+  };
+  const pods = Array.from({ length: 300 }, (_, i) => pod(`p${i}`));
+  let longest = 0;
+  let before = performance.now();
+  const heartbeat = setInterval(() => {
+    longest = Math.max(longest, performance.now() - before);
+    before = performance.now();
+  }, 1);
+  try {
+    await new Dataplane(maps, ticking).apply({ nodeAddresses: [], guards: [guard("slow", slow)], pods });
+  } finally {
+    clearInterval(heartbeat);
+  }
+  expect(longest).toBeGreaterThan(0);
+  expect(longest).toBeLessThan(200);
+});

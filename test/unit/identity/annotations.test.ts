@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { surfaceAnnotations } from "../../../agent/identity/annotations.ts";
-import { callerIdentity, podIdentity } from "../../../agent/identity/pod-identity.ts";
+import { callerIdentity, identityReader, podIdentity } from "../../../agent/identity/pod-identity.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 
 function localPod(over: Partial<LocalPod> = {}): LocalPod {
@@ -160,6 +160,13 @@ describe("the identity of a pod", () => {
       errorCode: "ERR_NGROK_28000",
       errorMessage: "Pod identity metadata too large: annotations take more than 1024 bytes",
     });
+  });
+
+  it("is the same value for the same pod, and another for a pod that changed", () => {
+    const identityOf = identityReader();
+    const [pod, changed] = [localPod(), localPod({ annotations: new Map([["podgate.dev/team", "ledger"]]) })];
+    expect(identityOf(pod)).toBe(identityOf(pod));
+    expect(identityOf(changed)).toEqual(podIdentity(changed));
   });
 
   it("10: is nobody's where the pod shares its node's network", () => {

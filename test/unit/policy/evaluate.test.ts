@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { alwaysTerminates, evaluate } from "../../../agent/policy/evaluate.ts";
+import { type Identity, type PodIdentity, unresolved } from "../../../agent/model/identity.ts";
+import { alwaysTerminates, evaluate, rememberingEvaluate } from "../../../agent/policy/evaluate.ts";
 import type { Expression, Policy, Rule } from "../../../agent/policy/policy.ts";
 import { decide, deny, forward, pod, policyOf, rule, said } from "./builders.ts";
 
@@ -113,5 +114,63 @@ describe("alwaysTerminates", () => {
     expect(alwaysTerminates(policyOf(rule("false"), forward))).toBe(true);
     expect(alwaysTerminates(policyOf(rule("true")))).toBe(false);
     expect(alwaysTerminates(policyOf())).toBe(false);
+  });
+});
+
+describe("an evaluation that remembers", () => {
+  function counted(scope: Policy["scope"]) {
+    let asked = 0;
+    const expression: Expression = {
+      text: "counted",
+      evaluate: (identity) => {
+        asked += 1;
+        return identity.kind === "pod" && identity.pod.namespace === "payments";
+      },
+    };
+    const actions = [{ type: "deny" as const }];
+    const policy: Policy = {
+      rules: [{ index: 0, name: "", expressions: [expression], actions }],
+      scope,
+      readsPod: true,
+    };
+    return { policy, asked: () => asked };
+  }
+  const same = (over: Partial<PodIdentity> = {}): Identity => ({
+    kind: "pod",
+    pod: {
+      id: "1",
+      name: "a",
+      namespace: "payments",
+      annotations: new Map(),
+      errorCode: "",
+      errorMessage: "",
+      ...over,
+    },
+  });
+
+  it("asks again for another pod, another value of the same pod, another policy, and nobody", () => {
+    const remember = rememberingEvaluate();
+    const { policy, asked } = counted("pod");
+    const [pod, changed] = [same(), same()];
+    for (const caller of [pod, pod, changed, unresolved("x"), unresolved("y")]) {
+      expect(remember(policy, caller)).toEqual(evaluate(policy, caller));
+    }
+    const byEvaluateItself = 5;
+    expect(asked() - byEvaluateItself).toBe(3);
+    const other = counted("pod");
+    expect(remember(other.policy, pod)).toEqual({ kind: "deny", reason: "rule", rule: 0 });
+    expect(other.asked()).toBe(1);
+  });
+
+  it("asks once for all pods of a namespace where nothing else is read", () => {
+    const remember = rememberingEvaluate();
+    const { policy, asked } = counted("namespace");
+    expect(remember(policy, same())).toEqual({ kind: "deny", reason: "rule", rule: 0 });
+    expect(remember(policy, same({ id: "2", name: "b" }))).toEqual({ kind: "deny", reason: "rule", rule: 0 });
+    expect(asked()).toBe(1);
+    expect(remember(policy, same({ namespace: "sandbox" }))).toEqual({ kind: "fell-through" });
+    remember(policy, same({ errorCode: "ERR_NGROK_28000" }));
+    remember(policy, unresolved("x"));
+    expect(asked()).toBe(4);
   });
 });
