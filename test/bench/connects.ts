@@ -70,7 +70,7 @@ export async function measureConnects(
       for (const condition of round % 2 === 0 ? conditions : conditions.toReversed()) {
         samples.get(condition.name)?.push(await meter.measure(condition, round, seconds));
       }
-      progress(`round ${round + 1} of ${rounds}`);
+      if ((round + 1) % 5 === 0) progress(`round ${round + 1} of ${rounds}`);
     }
     progress("the kernel's own count");
     const programNs = await meter.programTimes(rounds);
@@ -150,7 +150,7 @@ class Meter {
           const programs = this.#switch(condition, round);
           if (programs === undefined) continue;
           const before = programs.runs();
-          await this.#dial(condition, 0.2);
+          await this.#dial(condition, 0.1);
           const after = programs.runs();
           const ns = Number(after.ns - before.ns) / Number(after.count - before.count);
           times.set(condition.name, [...(times.get(condition.name) ?? []), ns]);
