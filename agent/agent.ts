@@ -187,6 +187,11 @@ export class Agent {
         ...pressure,
       });
     }
+    if (applied.unguarded > 0) {
+      this.#log.log("error", "the kernel's maps are full: addresses that policies guard are open", {
+        addresses: applied.unguarded,
+      });
+    }
     if (applied.changes === 0) return;
     this.#log.log("debug", "reconciled", {
       changes: applied.changes,

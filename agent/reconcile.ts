@@ -7,6 +7,7 @@ import type { Applied, Dataplane } from "./dataplane/dataplane.ts";
 import type { TaskNetns } from "./dataplane/netns-scan.ts";
 import { Turns } from "./dataplane/turns.ts";
 import type { Want, WantGuard } from "./dataplane/want.ts";
+import { indexPods } from "./guard/backends.ts";
 import { decide, scopeOf } from "./guard/decide.ts";
 import type { Condition } from "./guard/guard.ts";
 import { computeGuards, type GuardSet } from "./guard/guards.ts";
@@ -15,11 +16,11 @@ import { LINK_LOCAL, linkLocalPorts } from "./guard/link-local.ts";
 import { nodeAddresses } from "./guard/nodes.ts";
 import { policyReader, policyTexts, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
 import type { PodCgroup } from "./identity/cgroup-tree.ts";
-import { lingeringPods, type Registration, registerPods } from "./identity/local-pods.ts";
+import { lingeringPods, ownAddressesOf, type Registration, registerPods } from "./identity/local-pods.ts";
 import type { IpAddress } from "./model/address.ts";
 import type { Clock } from "./model/clock.ts";
 import type { PodIdentity } from "./model/identity.ts";
-import { type LocalPod, refKey } from "./model/objects.ts";
+import { type LocalPod, type Pod, refKey } from "./model/objects.ts";
 import type { Verdict } from "./model/verdict.ts";
 import { rememberingEvaluate } from "./policy/evaluate.ts";
 
@@ -84,7 +85,7 @@ export class Reconciler {
       evaluate: this.#evaluate,
     });
     const nodes = nodeAddresses(snapshot, ownAddresses);
-    const applied = await this.#dataplane.apply(this.#want(guardSet, registration, nodes));
+    const applied = await this.#dataplane.apply(this.#want(guardSet, registration, nodes, snapshot.pods));
     return {
       snapshot,
       policies,
@@ -115,7 +116,13 @@ export class Reconciler {
     return registerPods(pods, podCgroups, taskNetns(), cgroupId, this.#options);
   }
 
-  #want(guardSet: GuardSet, registration: Registration, nodes: readonly IpAddress[]): Want {
+  #want(
+    guardSet: GuardSet,
+    registration: Registration,
+    nodes: readonly IpAddress[],
+    pods: readonly Pod[],
+  ): Want {
+    const podsByAddress = indexPods(pods);
     const guards = guardSet.guards.map(
       (guard): WantGuard => ({
         key: guard.key,
@@ -132,7 +139,7 @@ export class Reconciler {
         identity: this.#options.identityOf(pod),
         cgroupIds,
         netnsCookies,
-        addresses: pod.hostNetwork ? [] : pod.ips,
+        addresses: ownAddressesOf(pod, (address) => podsByAddress.get(address) ?? []),
       })),
     };
   }

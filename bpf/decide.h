@@ -20,10 +20,11 @@
 /* Set before load. */
 const volatile __u32 kubepods_level = 0;     /* depth of the cgroup that holds the pods' directories */
 const volatile __u64 node_netns_cookie = 0;  /* there, and only there, loopback reaches node ports; 0: unknown */
-const volatile __u32 events_per_second = 10; /* per caller and guard */
+const volatile __u32 events_per_second = 10; /* per caller and guard; ten times that per caller */
 
 #define SECOND 1000000000ull
 #define FORWARD_HOPS 4
+#define EVENTS_OF_ALL 10 /* times as many for one caller at all guards together */
 
 struct caller {
 	__u64 cgroup; /* of the pod if there is one, else the caller's own */
@@ -38,6 +39,19 @@ static __always_inline void count(__u32 slot)
 
 	if (value)
 		*value += 1; /* per CPU, and the hook is not preempted by itself */
+}
+
+/*
+ * Stands for a caller without identity where events are counted: a directory that kubelet or a runtime made. Below
+ * those a pod may make as many as it likes, and each would have a limit of its own.
+ */
+static __always_inline __u64 anonymous_cgroup(void)
+{
+	__u64 cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
+
+	if (!cgroup)
+		cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);
+	return cgroup ? cgroup : bpf_get_current_cgroup_id();
 }
 
 /* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
@@ -59,7 +73,7 @@ static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *c
 	} else {
 		caller->pod = (struct pod_ref){};
 		caller->subject_kind = SUBJECT_UNRESOLVED;
-		caller->cgroup = bpf_get_current_cgroup_id();
+		caller->cgroup = anonymous_cgroup();
 	}
 
 	caller->netns_cookie = bpf_get_netns_cookie(ctx);
@@ -216,18 +230,13 @@ static __always_inline void settle_recent(struct event_recent *recent)
 	__sync_fetch_and_add(&recent->suppressed, -suppressed);
 }
 
-/* Whether this verdict may have an event now; `suppressed` is how many had none since the last one. */
-static __always_inline int within_limit(const struct caller *caller, __u32 guard, __u64 now, __u32 *suppressed)
+/* Takes one of `most` events that this second has for the pair. 0 if there is none left. */
+static __always_inline int take_event(const struct event_limit_key *key, struct event_limit *limit, __u64 now, __u32 most)
 {
-	struct event_limit_key key = { .caller = caller->cgroup, .guard = guard };
 	struct event_limit first = { .window_start = now, .sent = 1 };
-	struct event_limit *limit;
 
-	settle_recent(recent_of(caller, guard));
-	limit = bpf_map_lookup_elem(&event_limits, &key);
-	*suppressed = 0;
 	if (!limit) {
-		bpf_map_update_elem(&event_limits, &key, &first, BPF_ANY);
+		bpf_map_update_elem(&event_limits, key, &first, BPF_ANY);
 		return 1;
 	}
 	/* Two CPUs may both open a window: a line more, never one less. */
@@ -235,14 +244,36 @@ static __always_inline int within_limit(const struct caller *caller, __u32 guard
 		limit->window_start = now;
 		limit->sent = 0;
 	}
-	if (limit->sent >= events_per_second) {
-		__sync_fetch_and_add(&limit->suppressed, 1);
+	if (limit->sent >= most)
+		return 0;
+	__sync_fetch_and_add(&limit->sent, 1);
+	return 1;
+}
+
+/* Whether this verdict may have an event now; `suppressed` is how many had none since the last one. */
+static __always_inline int within_limit(const struct caller *caller, __u32 guard, __u64 now, __u32 *suppressed)
+{
+	struct event_limit_key key = { .caller = caller->cgroup, .guard = guard };
+	struct event_limit_key all = { .caller = caller->cgroup };
+	struct event_limit *limit;
+
+	*suppressed = 0;
+	settle_recent(recent_of(caller, guard));
+	limit = bpf_map_lookup_elem(&event_limits, &key);
+	/* Guard 0 is all of them: who has a thousand guards to dial must not fill everybody's log. */
+	if (!take_event(&key, limit, now, events_per_second) ||
+	    !take_event(&all, bpf_map_lookup_elem(&event_limits, &all), now, events_per_second * EVENTS_OF_ALL)) {
+		if (!limit) /* made just now */
+			limit = bpf_map_lookup_elem(&event_limits, &key);
+		if (limit)
+			__sync_fetch_and_add(&limit->suppressed, 1);
 		remember_over_limit(caller, guard);
 		return 0;
 	}
-	__sync_fetch_and_add(&limit->sent, 1);
-	*suppressed = limit->suppressed;
-	__sync_fetch_and_add(&limit->suppressed, -*suppressed);
+	if (limit) {
+		*suppressed = limit->suppressed;
+		__sync_fetch_and_add(&limit->suppressed, -*suppressed);
+	}
 	return 1;
 }
 

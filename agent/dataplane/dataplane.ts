@@ -9,7 +9,8 @@ import { subjects } from "../policy/materialize.ts";
 import type { Scope } from "../policy/policy.ts";
 import { NO_RULE, SUBJECT_NAMESPACE, SUBJECT_POD, SUBJECT_UNRESOLVED } from "./abi.ts";
 import { AddressTables } from "./address-tables.ts";
-import { Budget, type Demand, type Pressure } from "./capacity.ts";
+import { admit, OVER_LIMIT_KEY } from "./admission.ts";
+import type { Pressure } from "./capacity.ts";
 import { ForwardTable } from "./forward-table.ts";
 import { PolicyNumbers, Registry } from "./numbers.ts";
 import { PodTable } from "./pod-table.ts";
@@ -43,6 +44,8 @@ export type Maps = Readonly<Record<(typeof mapNames)[number], KernelMap>>;
 export interface Applied {
   /** Keys of guards refused for want of room: their addresses refuse every pod, reason over-limit. */
   readonly refused: readonly string[];
+  /** Addresses of refused guards for which even that found no room: they are open. */
+  readonly unguarded: number;
   readonly pressure: readonly Pressure[];
   /** Map entries that this call changed, and guards whose verdicts it changed. */
   readonly changes: number;
@@ -53,8 +56,6 @@ interface Subject {
   readonly code: SubjectCode;
   readonly identity: Identity;
 }
-
-const OVER_LIMIT_KEY = "over-limit";
 
 export class Dataplane {
   readonly policies = new PolicyNumbers();
@@ -122,7 +123,23 @@ export class Dataplane {
       namespace: this.#subjects("namespace", want.pods),
     };
     this.#claimNumbers(want.guards);
-    const { admitted, refused, budget } = this.#admit(want.guards, subjectsOf);
+    const { admitted, refused, unguarded, pressure } = admit(want.guards, {
+      capacity: {
+        destinations: this.#maps.destinations.maxEntries,
+        node_ports: this.#maps.node_ports.maxEntries,
+        guards: this.#maps.guards.maxEntries,
+        verdicts: this.#maps.verdicts.maxEntries,
+      },
+      // What is about to go still takes room until its grace period is over.
+      used: {
+        ...this.#addresses.sizes(),
+        guards: this.#verdicts.guardCount(),
+        verdicts: this.#verdicts.size() + this.#retiring,
+      },
+      exists: ({ key }) => this.#guardNumbers.get(key) !== undefined,
+      has: (place) => this.#addresses.has(place),
+      subjects: (scope) => subjectsOf[scope].length,
+    });
 
     // Verdicts before the addresses that lead to them and before the pods they are about.
     const turns = new Turns(this.#clock);
@@ -137,7 +154,7 @@ export class Dataplane {
       want.nodeAddresses,
     );
     this.#retireUnused(admitted);
-    return { refused, pressure: budget.pressure(), changes };
+    return { refused, unguarded, pressure, changes };
   }
 
   /**
@@ -159,33 +176,6 @@ export class Dataplane {
       held.add(number);
       this.#guardNumbers.adopt(guard.key, number);
     }
-  }
-
-  /** Guards that exist always fit; new ones only while the maps are under 90 %. The rest share one that refuses. */
-  #admit(guards: readonly WantGuard[], subjectsOf: Readonly<Record<Scope, readonly Subject[]>>) {
-    const budget = new Budget({
-      destinations: this.#maps.destinations.maxEntries,
-      node_ports: this.#maps.node_ports.maxEntries,
-      guards: this.#maps.guards.maxEntries,
-      verdicts: this.#maps.verdicts.maxEntries,
-    });
-    const demand = (guard: WantGuard): Demand => ({
-      destinations: guard.destinations.length,
-      node_ports: guard.nodePorts.length,
-      guards: 1,
-      verdicts: subjectsOf[guard.scope].length,
-    });
-    // What is about to go still takes room until its grace period is over.
-    budget.take({
-      ...this.#addresses.sizes(),
-      guards: this.#verdicts.guardCount(),
-      verdicts: this.#verdicts.size() + this.#retiring,
-    });
-    const exists = (guard: WantGuard) => this.#guardNumbers.get(guard.key) !== undefined;
-    const refused = guards.filter((guard) => !exists(guard) && !budget.admit(demand(guard)));
-    const admitted = refused.length === 0 ? guards : guards.filter((guard) => !refused.includes(guard));
-    if (refused.length === 0) return { admitted, refused: [], budget };
-    return { admitted: [...admitted, overLimit(refused)], refused: refused.map(({ key }) => key), budget };
   }
 
   #subjects(scope: Scope, pods: readonly WantPod[]): readonly Subject[] {
@@ -256,15 +246,4 @@ export class Dataplane {
       this.#forwards.forget(this.#verdicts.forwards());
     });
   }
-}
-
-/** What stands in for guards that there is no room for: an address that was to be guarded must not be open. */
-function overLimit(refused: readonly WantGuard[]): WantGuard {
-  return {
-    key: OVER_LIMIT_KEY,
-    destinations: refused.flatMap(({ destinations }) => destinations),
-    nodePorts: refused.flatMap(({ nodePorts }) => nodePorts),
-    scope: "namespace",
-    decide: () => ({ action: "deny", reason: "over-limit" }),
-  };
 }

@@ -1,5 +1,6 @@
 /** Says which cgroup directories and network namespaces stand for which pod of this node. Never guesses. */
-import type { LocalPod } from "../model/objects.ts";
+import type { IpAddress } from "../model/address.ts";
+import type { LocalPod, Pod } from "../model/objects.ts";
 import { podKey } from "./cgroup-path.ts";
 import type { PodCgroup } from "./cgroup-tree.ts";
 
@@ -85,6 +86,18 @@ export function lingeringPods(
   const directories = new Set(podCgroups.map(podKey));
   const remaining = (pod: LocalPod) => !listed.has(pod.uid) && directories.has(pod.uid);
   return new Map(before.filter(remaining).map((pod) => [pod.uid, pod]));
+}
+
+/**
+ * The addresses at which a pod is itself, which it may always dial: not one that another live pod has too. When a
+ * pod's address is given away its object says so seconds later, and until then it would be let into its heir.
+ */
+export function ownAddressesOf(
+  pod: LocalPod,
+  claimants: (address: IpAddress) => readonly Pod[],
+): readonly IpAddress[] {
+  if (pod.hostNetwork) return [];
+  return pod.ips.filter((ip) => !claimants(ip).some((other) => other.uid !== pod.uid));
 }
 
 interface Directory {

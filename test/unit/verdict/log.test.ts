@@ -95,3 +95,11 @@ describe("the agent's log", () => {
     expect(memory.flushed).toBe(1);
   });
 });
+
+test("what somebody wrote into an object cannot move a reader's cursor, and keeps its lines", () => {
+  const memory = logged("info", (log) =>
+    log.log("warn", "odd object", { problem: "a\u202eb\u009b2J\nnext", count: 2, nothing: undefined }),
+  );
+  expect(memory.text).not.toMatch(/[\u202e\u009b]/);
+  expect(memory.lines[0]).toMatchObject({ problem: "a\\u{202e}b\\u{9b}2J\nnext", count: 2 });
+});

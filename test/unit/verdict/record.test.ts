@@ -102,4 +102,19 @@ describe("the fields of a verdict's line", () => {
     expect(fields.process).toEqual({ pid: 1, comm: "a\\u{a}\\u{1b}[2J\\u{202e}" });
     expect(fields.error).toBe("no such key: x\\u{a}y");
   });
+
+  test("show what a policy's author wrote escaped too, and not all of it, since a line is not the place for a megabyte", () => {
+    const rule = {
+      index: 1,
+      name: "\u001b[2J\u202eno",
+      expression: `matches("a\\.b") && ${"x".repeat(100_000)}`,
+    };
+    const fields = verdictFields(record({ rule, error: `\u009b${"y".repeat(100_000)}` }));
+    expect(fields.rule).toMatchObject({ index: 1, name: "\\u{1b}[2J\\u{202e}no" });
+    const { expression } = fields.rule as { expression: string };
+    expect(expression).toMatch(/^matches\("a\\\.b"\) && x+\.\.\.$/);
+    expect(expression.length).toBeLessThan(1100);
+    expect(fields.error).toMatch(/^\\u\{9b\}y+\.\.\.$/);
+    expect(String(fields.error).length).toBeLessThan(1100);
+  });
 });
