@@ -1,7 +1,6 @@
 /** The agent: builds every part, knows the order in which they start and stop, and says when it is ready. */
 import * as fs from "node:fs";
 import { existsSync, rmSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { findAccess } from "./cluster/access.ts";
 import { Api } from "./cluster/api.ts";
@@ -14,15 +13,17 @@ import { Dataplane } from "./dataplane/dataplane.ts";
 import type { Kernel } from "./dataplane/kernel.ts";
 import { splitRecords } from "./dataplane/native.ts";
 import { Node } from "./dataplane/node.ts";
+import { ownAddresses } from "./dataplane/own-addresses.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
-import { type IpAddress, parseAddress } from "./model/address.ts";
+import { identityReader } from "./identity/pod-identity.ts";
 import type { Clock } from "./model/clock.ts";
 import { Narrator } from "./narrate.ts";
-import { type Reconciled, Reconciler } from "./reconcile.ts";
+import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.ts";
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
+import { lossReport } from "./verdict/losses.ts";
 
 export interface AgentOptions {
   readonly kubeconfig?: string;
@@ -82,9 +83,16 @@ export class Agent {
     );
     const { cluster, status } = await this.#watchCluster(() => repeater.again());
     const dataplane = new Dataplane(node.kernel.maps, this.#clock);
-    const reconciler = this.#reconciler(cluster, node, dataplane);
-    const narrator = new Narrator(dataplane, DEFAULT_PREFIXES);
+    const identityOf = identityReader(DEFAULT_PREFIXES);
+    const reconciler = this.#reconciler(cluster, node, dataplane, identityOf);
+    const narrator = new Narrator(dataplane, identityOf);
 
+    const losses = lossReport(node.kernel.lostEvents(), (lost, dropped) =>
+      this.#log.log("warn", "verdict lines are missing: the kernel's counters are still exact", {
+        lost,
+        dropped,
+      }),
+    );
     const ready = Promise.withResolvers<void>();
     let attached = false;
     repeater.start(async () => {
@@ -92,6 +100,7 @@ export class Agent {
       const reconciled = await reconciler.run();
       narrator.learn(reconciled);
       this.#report(reconciled, status);
+      losses(node.kernel.lostEvents(), this.#log.dropped());
       if (!attached) {
         // All or nothing: the maps are full before the first program looks at them.
         node.kernel.attach();
@@ -123,13 +132,19 @@ export class Agent {
     return { cluster, status };
   }
 
-  #reconciler(cluster: Cluster, node: Node, dataplane: Dataplane): Reconciler {
+  #reconciler(
+    cluster: Cluster,
+    node: Node,
+    dataplane: Dataplane,
+    identityOf: ReconcileOptions["identityOf"],
+  ): Reconciler {
     const { cgroupRoot, hostNetworkIdentity, stateDir, trustedNamespaces } = this.#options;
     const lastValid = new LastValidStore(lastValidDirectory(stateDir), fs, (error) =>
       this.#log.log("error", "the last valid policies cannot be kept", { error: error.message }),
     );
     return new Reconciler(
       {
+        clock: this.#clock,
         snapshot: () => cluster.snapshot(),
         podCgroups: () => listPodCgroups(cgroupRoot, readDirectory),
         taskNetns: () => node.taskNetns(),
@@ -138,7 +153,7 @@ export class Agent {
       },
       {
         trustedNamespaces: new Set(trustedNamespaces),
-        annotationPrefixes: DEFAULT_PREFIXES,
+        identityOf,
         hostNetworkIdentity,
         nodeNetnsCookie: node.netnsCookie,
       },
@@ -172,6 +187,11 @@ export class Agent {
         ...pressure,
       });
     }
+    if (applied.unguarded > 0) {
+      this.#log.log("error", "the kernel's maps are full: addresses that policies guard are open", {
+        addresses: applied.unguarded,
+      });
+    }
     if (applied.changes === 0) return;
     this.#log.log("debug", "reconciled", {
       changes: applied.changes,
@@ -179,12 +199,6 @@ export class Agent {
       unresolved: registration.unresolved.map(({ pod, reason }) => `${pod.namespace}/${pod.name}: ${reason}`),
     });
   }
-}
-
-/** Of every interface, loopback too: in the node's namespace that leads to hostNetwork pods. */
-function ownAddresses(): IpAddress[] {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  return addresses.flatMap(({ address }) => parseAddress(address) ?? []);
 }
 
 /** Removes what the agent keeps on disk. Returns the paths removed. */

@@ -3,8 +3,8 @@ import type { KernelEvent } from "./dataplane/abi.ts";
 import { NO_RULE } from "./dataplane/abi.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
 import { type ServiceNames, serviceNames } from "./guard/service-names.ts";
-import { podIdentity } from "./identity/pod-identity.ts";
-import { type Identity, type PodIdentity, unresolved } from "./model/identity.ts";
+import type { IdentityReader } from "./identity/pod-identity.ts";
+import { type Identity, unresolved } from "./model/identity.ts";
 import { type LocalPod, type ObjectRef, refKey } from "./model/objects.ts";
 import type { Decision, Reason, Verdict } from "./model/verdict.ts";
 import type { Rule } from "./policy/policy.ts";
@@ -20,15 +20,15 @@ const REMEMBERED_PODS = 10_000;
 
 export class Narrator {
   readonly #dataplane: Pick<Dataplane, "podUid" | "policies">;
-  readonly #annotationPrefixes: readonly string[];
+  readonly #identityOf: IdentityReader;
   readonly #pods = new Map<string, LocalPod>();
   #latest: Reconciled | undefined;
   #recall: Recall | undefined;
   #names: ServiceNames | undefined;
 
-  constructor(dataplane: Pick<Dataplane, "podUid" | "policies">, annotationPrefixes: readonly string[]) {
+  constructor(dataplane: Pick<Dataplane, "podUid" | "policies">, identityOf: IdentityReader) {
     this.#dataplane = dataplane;
-    this.#annotationPrefixes = annotationPrefixes;
+    this.#identityOf = identityOf;
   }
 
   learn(latest: Reconciled): void {
@@ -50,7 +50,9 @@ export class Narrator {
     const uid = event.pod === 0 ? undefined : this.#dataplane.podUid(event.pod);
     const pod = uid === undefined ? undefined : this.#pods.get(uid);
     const identity: Identity =
-      pod === undefined ? unresolved("") : { kind: "pod", pod: this.#podIdentity(pod) };
+      pod === undefined
+        ? unresolved("")
+        : { kind: "pod", pod: this.#identityOf(pod, this.#latest?.snapshot.namespaces) };
     const audited = event.audited;
     const verdicts = this.#travel(event, identity);
     const log = logOf(verdicts);
@@ -72,10 +74,6 @@ export class Narrator {
       ...(log.length > 0 && { log }),
       suppressed: event.suppressed,
     };
-  }
-
-  #podIdentity(pod: LocalPod): PodIdentity {
-    return podIdentity(pod, this.#annotationPrefixes, this.#latest?.snapshot.namespaces);
   }
 
   /** Empty where things have changed so much since that another verdict would come out. */

@@ -5,23 +5,28 @@
 import type { Snapshot } from "./cluster/snapshot.ts";
 import type { Applied, Dataplane } from "./dataplane/dataplane.ts";
 import type { TaskNetns } from "./dataplane/netns-scan.ts";
+import { Turns } from "./dataplane/turns.ts";
 import type { Want, WantGuard } from "./dataplane/want.ts";
+import { indexPods } from "./guard/backends.ts";
 import { decide, scopeOf } from "./guard/decide.ts";
 import type { Condition } from "./guard/guard.ts";
 import { computeGuards, type GuardSet } from "./guard/guards.ts";
 import type { LastValid } from "./guard/last-valid.ts";
 import { LINK_LOCAL, linkLocalPorts } from "./guard/link-local.ts";
 import { nodeAddresses } from "./guard/nodes.ts";
-import { policyReader, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
+import { policyReader, policyTexts, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
 import type { PodCgroup } from "./identity/cgroup-tree.ts";
-import { lingeringPods, type Registration, registerPods } from "./identity/local-pods.ts";
-import { podIdentity } from "./identity/pod-identity.ts";
+import { lingeringPods, ownAddressesOf, type Registration, registerPods } from "./identity/local-pods.ts";
+import type { IdentityReader } from "./identity/pod-identity.ts";
 import type { IpAddress } from "./model/address.ts";
+import type { Clock } from "./model/clock.ts";
 import { type LocalPod, refKey } from "./model/objects.ts";
 import type { Verdict } from "./model/verdict.ts";
+import { rememberingEvaluate } from "./policy/evaluate.ts";
 
 /** Everything a run reads besides the snapshot. */
 export interface Sources {
+  readonly clock: Clock;
   readonly snapshot: () => Snapshot;
   readonly podCgroups: () => readonly PodCgroup[] | Error;
   readonly taskNetns: () => readonly TaskNetns[];
@@ -31,7 +36,8 @@ export interface Sources {
 
 export interface ReconcileOptions {
   readonly trustedNamespaces: ReadonlySet<string>;
-  readonly annotationPrefixes: readonly string[];
+  /** The same value for the same pod. */
+  readonly identityOf: IdentityReader;
   readonly hostNetworkIdentity: "none" | "cgroup";
   readonly nodeNetnsCookie: bigint;
 }
@@ -54,6 +60,7 @@ export class Reconciler {
   readonly #dataplane: Dataplane;
   readonly #lastValid: LastValid;
   readonly #readPolicy = policyReader();
+  readonly #evaluate = rememberingEvaluate();
   #lingering: ReadonlyMap<string, LocalPod> = new Map();
   #lastPods: readonly LocalPod[] = [];
 
@@ -66,16 +73,19 @@ export class Reconciler {
 
   /** @throws Error when the pods' directories cannot be read or the kernel refuses. What is enforced stays. */
   async run(): Promise<Reconciled> {
+    await this.#readPolicies();
     const snapshot = this.#sources.snapshot();
     const ownAddresses = this.#sources.ownAddresses();
     const registration = this.#register(snapshot.localPods);
     const policies = resolvePolicies(snapshot, this.#lastValid, this.#readPolicy);
     const { trustedNamespaces } = this.#options;
-    const guardSet = computeGuards(snapshot, policies, { trustedNamespaces, ownAddresses });
+    const guardSet = computeGuards(snapshot, policies, {
+      trustedNamespaces,
+      ownAddresses,
+      evaluate: this.#evaluate,
+    });
     const nodes = nodeAddresses(snapshot, ownAddresses);
-    const applied = await this.#dataplane.apply(
-      this.#want(guardSet, registration, nodes, snapshot.namespaces),
-    );
+    const applied = await this.#dataplane.apply(this.#want(guardSet, registration, nodes, snapshot));
     return {
       snapshot,
       policies,
@@ -85,6 +95,15 @@ export class Reconciler {
       applied,
       conditions: withRefused(guardSet, applied.refused),
     };
+  }
+
+  /** Compiling takes up to a tenth of a second each; what is read now is only looked up afterwards. */
+  async #readPolicies(): Promise<void> {
+    const turns = new Turns(this.#sources.clock);
+    for (const { value, path } of policyTexts(this.#sources.snapshot())) {
+      this.#readPolicy(value, path);
+      if (turns.isOver()) await turns.pause();
+    }
   }
 
   #register(localPods: readonly LocalPod[]): Registration {
@@ -101,8 +120,9 @@ export class Reconciler {
     guardSet: GuardSet,
     registration: Registration,
     nodes: readonly IpAddress[],
-    namespaces: Snapshot["namespaces"],
+    { namespaces, pods }: Snapshot,
   ): Want {
+    const podsByAddress = indexPods(pods);
     const guards = guardSet.guards.map(
       (guard): WantGuard => ({
         key: guard.key,
@@ -116,10 +136,10 @@ export class Reconciler {
       nodeAddresses: nodes,
       guards: [...guards, ...linkLocalGuard(guardSet)],
       pods: registration.registered.map(({ pod, cgroupIds, netnsCookies }) => ({
-        identity: podIdentity(pod, this.#options.annotationPrefixes, namespaces),
+        identity: this.#options.identityOf(pod, namespaces),
         cgroupIds,
         netnsCookies,
-        addresses: pod.hostNetwork ? [] : pod.ips,
+        addresses: ownAddressesOf(pod, (address) => podsByAddress.get(address) ?? []),
       })),
     };
   }

@@ -56,6 +56,8 @@ enum subject_kind {
 #define POD_OVERSIZED 1u /* pod_ref.flags: ERR_NGROK_28000, so the pod has verdicts of its own everywhere */
 #define NO_RULE 0xffff	 /* verdict.rule: no rule decided */
 
+#define EVENT_RECENTS 64
+
 #define COUNTER_REASONS 16
 #define COUNTER_SLOTS 80 /* action * COUNTER_REASONS + reason; slot 0: destination not guarded */
 
@@ -105,6 +107,8 @@ struct pod_ref {
 	__u32 pod;
 	__u32 namespace_number;
 	__u32 flags;
+	__u32 pad;
+	__u64 netns_cookie; /* of a namespace that `pods_by_netns` has as this pod's; 0: there is none */
 };
 
 #define POD_ADDRESSES 4
@@ -141,6 +145,14 @@ struct event_limit {
 	__u32 suppressed;
 };
 
+/* Whose limit was used up in which tick of the kernel (jiffies), and how many events were left out since unasked. */
+struct event_recent {
+	__u64 caller;
+	__u64 tick;
+	__u32 guard;
+	__u32 suppressed;
+};
+
 struct event {
 	__u64 time; /* CLOCK_BOOTTIME, ns */
 	__u64 cgroup;
@@ -166,7 +178,7 @@ struct event {
 	__u8 comm[16];
 };
 
-/* One line of the namespace scan: a task of a pod and the namespace it is in. */
+/* One line of the namespace scan: a process of a pod and the namespace it is in. */
 struct task_netns {
 	__u64 netns_cookie;
 	__u64 child;	  /* id of the ancestor directly under the kubepods root, 0: none */
@@ -190,7 +202,7 @@ _Static_assert(sizeof(struct node_port_key) == 4, "node_port_key is part of the 
 _Static_assert(sizeof(struct guard) == 12, "guard is part of the map ABI");
 _Static_assert(sizeof(struct verdict_key) == 12, "verdict_key is part of the map ABI");
 _Static_assert(sizeof(struct verdict) == 28, "verdict is part of the map ABI");
-_Static_assert(sizeof(struct pod_ref) == 12, "pod_ref is part of the map ABI");
+_Static_assert(sizeof(struct pod_ref) == 24, "pod_ref is part of the map ABI");
 _Static_assert(sizeof(struct pod) == 112, "pod is part of the map ABI");
 _Static_assert(sizeof(struct event) == 112, "event is part of the ring buffer ABI");
 

@@ -6,6 +6,10 @@
  * its pointer. So `guard` and `verdict` repeat their key, the copy is compared, and one that does not match is
  * read again once and then refused. A version's verdicts are all there before a guard names it and stay for
  * seconds after it no longer does, so a program that read the old version still finds them.
+ *
+ * Speed. Between two connects of a busy pod the kernel has done 20 us of other work, and every map looked up is out
+ * of the nearest cache again: 20 ns each, most of what a verdict costs. So there are four on the way to an ordinary
+ * one (destination, cgroup, guard, verdict), and what is rare is a function of its own.
  */
 #ifndef PODGATE_DECIDE_H
 #define PODGATE_DECIDE_H
@@ -16,10 +20,11 @@
 /* Set before load. */
 const volatile __u32 kubepods_level = 0;     /* depth of the cgroup that holds the pods' directories */
 const volatile __u64 node_netns_cookie = 0;  /* there, and only there, loopback reaches node ports; 0: unknown */
-const volatile __u32 events_per_second = 10; /* per caller and guard */
+const volatile __u32 events_per_second = 10; /* per caller and guard; ten times that per caller */
 
 #define SECOND 1000000000ull
 #define FORWARD_HOPS 4
+#define EVENTS_OF_ALL 10 /* times as many for one caller at all guards together */
 
 struct caller {
 	__u64 cgroup; /* of the pod if there is one, else the caller's own */
@@ -36,32 +41,47 @@ static __always_inline void count(__u32 slot)
 		*value += 1; /* per CPU, and the hook is not preempted by itself */
 }
 
-/* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
-static __always_inline struct caller identify(struct bpf_sock_addr *ctx)
+/*
+ * Stands for a caller without identity where events are counted: a directory that kubelet or a runtime made. Below
+ * those a pod may make as many as it likes, and each would have a limit of its own.
+ */
+static __always_inline __u64 anonymous_cgroup(void)
 {
-	struct caller caller = { .subject_kind = SUBJECT_UNRESOLVED };
+	__u64 cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
+
+	if (!cgroup)
+		cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);
+	return cgroup ? cgroup : bpf_get_current_cgroup_id();
+}
+
+/* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
+static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *caller)
+{
 	struct pod_ref *pod = 0;
 	__u32 *owner;
 
-	caller.cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
-	if (caller.cgroup)
-		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller.cgroup);
+	caller->cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
+	if (caller->cgroup)
+		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
 	if (!pod) {
-		caller.cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);
-		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller.cgroup);
+		caller->cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);
+		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
 	}
 	if (pod) {
-		caller.pod = *pod;
-		caller.subject_kind = SUBJECT_POD;
+		caller->pod = *pod;
+		caller->subject_kind = SUBJECT_POD;
 	} else {
-		caller.cgroup = bpf_get_current_cgroup_id();
+		caller->pod = (struct pod_ref){};
+		caller->subject_kind = SUBJECT_UNRESOLVED;
+		caller->cgroup = anonymous_cgroup();
 	}
 
-	caller.netns_cookie = bpf_get_netns_cookie(ctx);
-	owner = bpf_map_lookup_elem(&pods_by_netns, &caller.netns_cookie);
-	if (owner && *owner != caller.pod.pod)
-		caller.subject_kind = 0;
-	return caller;
+	caller->netns_cookie = bpf_get_netns_cookie(ctx);
+	if (caller->netns_cookie == caller->pod.netns_cookie) /* the usual case, without a lookup */
+		return;
+	owner = bpf_map_lookup_elem(&pods_by_netns, &caller->netns_cookie);
+	if (owner && *owner != caller->pod.pod)
+		caller->subject_kind = 0;
 }
 
 /*
@@ -98,9 +118,9 @@ static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct 
 	return on_node || bpf_map_lookup_elem(&node_addresses, &address) ? *guard : 0;
 }
 
-static __always_inline struct verdict refuse(enum reason reason)
+static __always_inline void refuse(struct verdict *verdict, enum reason reason)
 {
-	return (struct verdict){
+	*verdict = (struct verdict){
 		.action = ACTION_DENY,
 		.reason = reason,
 		.rule = NO_RULE,
@@ -108,41 +128,42 @@ static __always_inline struct verdict refuse(enum reason reason)
 	};
 }
 
+/* Copies the verdict of a guard about a caller. 0 if there is none, or the entries read were not those looked for. */
+static __always_inline int read_verdict(__u32 number, const struct caller *caller, struct verdict *verdict)
+{
+	struct guard *current = bpf_map_lookup_elem(&guards, &number);
+	struct verdict_key key = { .subject_kind = caller->subject_kind };
+	struct verdict *found;
+	struct guard guard;
+
+	if (!current)
+		return 0;
+	guard = *current;
+	if (guard.number != number)
+		return 0;
+	key.version = guard.version;
+	if (key.subject_kind == SUBJECT_POD) {
+		if (guard.flags & GUARD_PER_POD || caller->pod.flags & POD_OVERSIZED) {
+			key.subject = caller->pod.pod;
+		} else {
+			key.subject_kind = SUBJECT_NAMESPACE;
+			key.subject = caller->pod.namespace_number;
+		}
+	}
+	found = bpf_map_lookup_elem(&verdicts, &key);
+	if (!found)
+		return 0;
+	*verdict = *found;
+	return verdict->version == key.version && verdict->subject == key.subject;
+}
+
 /* The verdict of a guard about a caller; a known caller without one is pending. */
-static __always_inline struct verdict find_verdict(__u32 number, const struct caller *caller)
+static __noinline void find_verdict(__u32 number, const struct caller *caller, struct verdict *verdict)
 {
 	if (caller->subject_kind == 0)
-		return refuse(REASON_IDENTITY_MISMATCH);
-
-#pragma unroll
-	for (int attempt = 0; attempt < 2; attempt++) {
-		struct guard *current = bpf_map_lookup_elem(&guards, &number);
-		struct verdict_key key = { .subject_kind = caller->subject_kind };
-		struct verdict *found, verdict;
-		struct guard guard;
-
-		if (!current)
-			continue;
-		guard = *current;
-		if (guard.number != number)
-			continue;
-		key.version = guard.version;
-		if (key.subject_kind == SUBJECT_POD) {
-			if (guard.flags & GUARD_PER_POD || caller->pod.flags & POD_OVERSIZED) {
-				key.subject = caller->pod.pod;
-			} else {
-				key.subject_kind = SUBJECT_NAMESPACE;
-				key.subject = caller->pod.namespace_number;
-			}
-		}
-		found = bpf_map_lookup_elem(&verdicts, &key);
-		if (!found)
-			continue;
-		verdict = *found;
-		if (verdict.version == key.version && verdict.subject == key.subject)
-			return verdict;
-	}
-	return refuse(REASON_PENDING);
+		refuse(verdict, REASON_IDENTITY_MISMATCH);
+	else if (!read_verdict(number, caller, verdict) && !read_verdict(number, caller, verdict))
+		refuse(verdict, REASON_PENDING);
 }
 
 /* Whether a pod dials itself. The unspecified address marks an unused slot and is nobody's own. */
@@ -162,16 +183,60 @@ static __always_inline int is_own_address(__u32 number, const union address *add
 	return 0;
 }
 
-/* Whether this verdict may have an event now; `suppressed` is how many had none since the last one. */
-static __always_inline int within_limit(const struct caller *caller, __u32 guard, __u64 now, __u32 *suppressed)
+static __always_inline struct event_recent *recent_of(const struct caller *caller, __u32 guard)
 {
-	struct event_limit_key key = { .caller = caller->cgroup, .guard = guard };
-	struct event_limit *limit = bpf_map_lookup_elem(&event_limits, &key);
+	__u32 slot = ((__u32)caller->cgroup + guard) % EVENT_RECENTS;
+
+	return bpf_map_lookup_elem(&event_recents, &slot);
+}
+
+/* Whether the pair was found over its limit in this very tick: then neither clock nor `event_limits` need be asked. */
+static __always_inline int is_over_limit(const struct caller *caller, __u32 guard)
+{
+	struct event_recent *recent = recent_of(caller, guard);
+
+	if (!recent || recent->guard != guard || recent->caller != caller->cgroup || recent->tick != bpf_jiffies64())
+		return 0;
+	__sync_fetch_and_add(&recent->suppressed, 1);
+	return 1;
+}
+
+static __always_inline void remember_over_limit(const struct caller *caller, __u32 guard)
+{
+	struct event_recent *recent = recent_of(caller, guard);
+
+	if (!recent)
+		return;
+	recent->caller = caller->cgroup;
+	recent->guard = guard;
+	recent->tick = bpf_jiffies64();
+}
+
+/* Adds what was left out without asking to the pair it belongs to. */
+static __always_inline void settle_recent(struct event_recent *recent)
+{
+	struct event_limit_key key = {};
+	struct event_limit *limit;
+	__u32 suppressed;
+
+	if (!recent || !recent->suppressed)
+		return;
+	key.caller = recent->caller;
+	key.guard = recent->guard;
+	suppressed = recent->suppressed;
+	limit = bpf_map_lookup_elem(&event_limits, &key);
+	if (limit)
+		__sync_fetch_and_add(&limit->suppressed, suppressed);
+	__sync_fetch_and_add(&recent->suppressed, -suppressed);
+}
+
+/* Takes one of `most` events that this second has for the pair. 0 if there is none left. */
+static __always_inline int take_event(const struct event_limit_key *key, struct event_limit *limit, __u64 now, __u32 most)
+{
 	struct event_limit first = { .window_start = now, .sent = 1 };
 
-	*suppressed = 0;
 	if (!limit) {
-		bpf_map_update_elem(&event_limits, &key, &first, BPF_ANY);
+		bpf_map_update_elem(&event_limits, key, &first, BPF_ANY);
 		return 1;
 	}
 	/* Two CPUs may both open a window: a line more, never one less. */
@@ -179,18 +244,41 @@ static __always_inline int within_limit(const struct caller *caller, __u32 guard
 		limit->window_start = now;
 		limit->sent = 0;
 	}
-	if (limit->sent >= events_per_second) {
-		__sync_fetch_and_add(&limit->suppressed, 1);
+	if (limit->sent >= most)
 		return 0;
-	}
 	__sync_fetch_and_add(&limit->sent, 1);
-	*suppressed = limit->suppressed;
-	__sync_fetch_and_add(&limit->suppressed, -*suppressed);
 	return 1;
 }
 
-static __always_inline void report(const struct caller *caller, __u32 guard, const struct flow *dialled,
-				   const struct flow *target, const struct verdict *verdict)
+/* Whether this verdict may have an event now; `suppressed` is how many had none since the last one. */
+static __always_inline int within_limit(const struct caller *caller, __u32 guard, __u64 now, __u32 *suppressed)
+{
+	struct event_limit_key key = { .caller = caller->cgroup, .guard = guard };
+	struct event_limit_key all = { .caller = caller->cgroup };
+	struct event_limit *limit;
+
+	*suppressed = 0;
+	settle_recent(recent_of(caller, guard));
+	limit = bpf_map_lookup_elem(&event_limits, &key);
+	/* Guard 0 is all of them: who has a thousand guards to dial must not fill everybody's log. */
+	if (!take_event(&key, limit, now, events_per_second) ||
+	    !take_event(&all, bpf_map_lookup_elem(&event_limits, &all), now, events_per_second * EVENTS_OF_ALL)) {
+		if (!limit) /* made just now */
+			limit = bpf_map_lookup_elem(&event_limits, &key);
+		if (limit)
+			__sync_fetch_and_add(&limit->suppressed, 1);
+		remember_over_limit(caller, guard);
+		return 0;
+	}
+	if (limit) {
+		*suppressed = limit->suppressed;
+		__sync_fetch_and_add(&limit->suppressed, -*suppressed);
+	}
+	return 1;
+}
+
+static __noinline void report(const struct caller *caller, __u32 guard, const struct flow *dialled,
+			      const struct flow *target, const struct verdict *verdict)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	__u32 suppressed, zero = 0;
@@ -231,6 +319,21 @@ static __always_inline void report(const struct caller *caller, __u32 guard, con
 	bpf_ringbuf_submit(event, 0);
 }
 
+/* A guard's verdict, unless the pod dials itself: then it may. */
+static __always_inline void judge(__u32 guard, const struct caller *caller, const struct flow *flow,
+				  struct verdict *verdict)
+{
+	find_verdict(guard, caller, verdict);
+	if (verdict->action != ACTION_ALLOW && verdict->reason != REASON_IDENTITY_MISMATCH &&
+	    is_own_address(caller->pod.pod, &flow->address))
+		*verdict = (struct verdict){
+			.action = ACTION_ALLOW,
+			.reason = REASON_SELF,
+			.rule = NO_RULE,
+			.audited_rule = NO_RULE,
+		};
+}
+
 /* Points the flow at the forward's target. 0 if there is none in the flow's family. */
 static __always_inline int follow(struct flow *flow, __u32 number)
 {
@@ -245,6 +348,37 @@ static __always_inline int follow(struct flow *flow, __u32 number)
 }
 
 /*
+ * Follows forwards until a verdict that is none. Returns the guard that decided, and `verdict` is what the caller met:
+ * the first forward if the way ends well.
+ */
+static __noinline __u32 follow_all(struct bpf_sock_addr *ctx, __u32 guard, const struct caller *caller,
+				   struct flow *flow, struct verdict *verdict)
+{
+	struct verdict first = *verdict;
+	__u32 next;
+
+	for (int hop = 0; hop < FORWARD_HOPS; hop++) {
+		if (!follow(flow, verdict->forward)) {
+			verdict->action = ACTION_DENY;
+			verdict->reason = REASON_TARGET_NOT_ROUTABLE;
+			return guard;
+		}
+		next = find_guard(ctx, flow);
+		if (!next)
+			return guard;
+		guard = next;
+		judge(guard, caller, flow, verdict);
+		if (verdict->action == ACTION_ALLOW)
+			*verdict = first;
+		else if (verdict->action == ACTION_FORWARD)
+			continue;
+		return guard;
+	}
+	refuse(verdict, REASON_LOOP);
+	return guard;
+}
+
+/*
  * Decides about `flow` and, where a policy forwards it, moves it to the target and judges that by its own
  * guard. Returns an enum action; the caller proceeds on ACTION_ALLOW, and on ACTION_FORWARD after it has
  * rewritten the destination to what `flow` then holds. Anything else refuses.
@@ -252,49 +386,23 @@ static __always_inline int follow(struct flow *flow, __u32 number)
 static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 {
 	struct flow dialled = *flow;
-	struct verdict verdict = {}, first = {};
-	struct caller caller = {};
-	__u32 guard = 0, next;
-	int hops = 0;
+	struct verdict verdict;
+	struct caller caller;
+	__u32 guard;
 
 	if (flow->protocol != IPPROTO_TCP)
 		return ACTION_ALLOW;
-	next = find_guard(ctx, flow);
-	if (!next) {
+	guard = find_guard(ctx, flow);
+	if (!guard) {
 		count(0);
 		return ACTION_ALLOW;
 	}
-	caller = identify(ctx);
-
-	for (hops = 0; hops <= FORWARD_HOPS; hops++) {
-		guard = next;
-		verdict = find_verdict(guard, &caller);
-		if (verdict.action != ACTION_ALLOW && verdict.reason != REASON_IDENTITY_MISMATCH &&
-		    is_own_address(caller.pod.pod, &flow->address))
-			verdict = (struct verdict){ .action = ACTION_ALLOW, .reason = REASON_SELF, .rule = NO_RULE, .audited_rule = NO_RULE };
-		if (verdict.action != ACTION_FORWARD)
-			break;
-		if (hops == FORWARD_HOPS) {
-			verdict = refuse(REASON_LOOP);
-			break;
-		}
-		if (hops == 0)
-			first = verdict;
-		if (!follow(flow, verdict.forward)) {
-			verdict.action = ACTION_DENY;
-			verdict.reason = REASON_TARGET_NOT_ROUTABLE;
-			break;
-		}
-		next = find_guard(ctx, flow);
-		if (!next)
-			break;
-	}
-	/* Allowed at the end of the way: what the caller met is the forward. */
-	if (hops > 0 && verdict.action == ACTION_ALLOW)
-		verdict = first;
-
+	identify(ctx, &caller);
+	judge(guard, &caller, flow, &verdict);
+	if (verdict.action == ACTION_FORWARD)
+		guard = follow_all(ctx, guard, &caller, flow, &verdict);
 	count(((verdict.action & 7) * COUNTER_REASONS + (verdict.reason & 15)) % COUNTER_SLOTS);
-	if (verdict.reason != REASON_SELF)
+	if (verdict.reason != REASON_SELF && !is_over_limit(&caller, guard))
 		report(&caller, guard, &dialled, flow, &verdict);
 	return verdict.action;
 }

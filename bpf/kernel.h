@@ -46,6 +46,8 @@ struct nsproxy {
 };
 
 struct task_struct {
+	int pid;
+	int tgid;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 };

@@ -2,9 +2,9 @@
 /*
  * Every map of the decision path: who writes, who reads, and what a missing entry means.
  *
- * All are pinned, so that enforcement outlives the agent. Hash maps are unallocated (BPF_F_NO_PREALLOC): the
- * capacity is large and costs nothing until used. Nothing that holds policy or identity is an LRU: a full LRU
- * forgets silently, a full hash refuses the insert, and the agent says so.
+ * All but event_recents are pinned, so that enforcement outlives the agent. Hash maps are unallocated
+ * (BPF_F_NO_PREALLOC): the capacity is large and costs nothing until used. Nothing that holds policy or identity is
+ * an LRU: a full LRU forgets silently, a full hash refuses the insert, and the agent says so.
  */
 #ifndef PODGATE_MAPS_H
 #define PODGATE_MAPS_H
@@ -108,6 +108,14 @@ struct {
 	__type(key, struct event_limit_key);
 	__type(value, struct event_limit);
 } event_limits SEC(".maps");
+
+/* Who has just been found over its limit: answers a flood without a lookup. Not pinned, and nobody else reads it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EVENT_RECENTS);
+	__type(key, __u32);
+	__type(value, struct event_recent);
+} event_recents SEC(".maps");
 
 /* Exact counts of verdicts, also of those that have no event. Agent reads. */
 struct {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Lists, for every task under the kubepods root, its pod's possible cgroups and its network namespace's cookie.
+ * Lists, for every process under the kubepods root, its pod's possible cgroups and its network namespace's cookie.
  * The agent reads it to learn which namespace belongs to which pod, without entering any. Needs kernel BTF;
  * where it does not load, namespaces are no evidence and the cgroup decides alone.
  */
@@ -37,7 +37,8 @@ int task_netns(struct bpf_iter__task *ctx)
 	struct net *net;
 	int level, i;
 
-	if (!task)
+	/* A process with a thousand threads is one line. A thread in a namespace of its own is no evidence. */
+	if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
 		return 0;
 	cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
 	net = BPF_CORE_READ(task, nsproxy, net_ns); /* NULL: the task is exiting */

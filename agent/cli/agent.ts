@@ -50,7 +50,7 @@ export function agentCommand(report: (status: number) => void): Command {
     )
     .option(
       "--events-per-second <n>",
-      "verdict lines per second, caller and guard; the rest is counted",
+      "verdict lines per second, caller and guard (ten times that per caller); the rest is counted",
       wholeNumber,
       10,
     )

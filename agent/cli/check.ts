@@ -2,13 +2,19 @@
 
 import { existsSync } from "node:fs";
 import { release } from "node:os";
-import { dirname } from "node:path";
 import { Command } from "commander";
 import { watchCgroups } from "../dataplane/cgroup-watch.ts";
-import { objectPath } from "../dataplane/kernel.ts";
+import { objectPath, requireBpffs, requireCgroup2 } from "../dataplane/kernel.ts";
 import { loadNative, type Native } from "../dataplane/native.ts";
 import { NetnsScan } from "../dataplane/netns-scan.ts";
-import { cgroupRootOption, isOlder, MINIMUM_KERNEL, pinPathOption, resolveCgroupRoot } from "./options.ts";
+import {
+  cgroupRootOption,
+  isOlder,
+  MINIMUM_KERNEL,
+  oneOf,
+  pinPathOption,
+  resolveCgroupRoot,
+} from "./options.ts";
 
 interface Check {
   readonly name: string;
@@ -22,7 +28,7 @@ interface Check {
 interface Flags {
   readonly cgroupRoot?: string;
   readonly pinPath: string;
-  readonly output: string;
+  readonly output: "table" | "json";
 }
 
 export function checkCommand(report: (status: number) => void): Command {
@@ -30,7 +36,7 @@ export function checkCommand(report: (status: number) => void): Command {
     .description("Say what this node offers and what is used instead of what is missing. Changes nothing.")
     .addOption(cgroupRootOption())
     .addOption(pinPathOption())
-    .option("-o, --output <format>", "table or json", "table")
+    .option("-o, --output <format>", "table or json", oneOf(["table", "json"]), "table")
     .addHelpText(
       "after",
       "\nExit status: 0 if the agent can run here, 1 if not.\n\nExample:\n  podgate check -o json",
@@ -97,17 +103,13 @@ function needRoot(path: string | undefined): string {
 }
 
 function cgroup2(native: Native, path: string | undefined): string {
-  if (!native.isCgroup2(needRoot(path)))
-    throw new Error(`${path} is not on cgroup v2: boot with systemd.unified_cgroup_hierarchy=1`);
+  requireCgroup2(native, needRoot(path));
   return "the pods' cgroup is on it";
 }
 
 function bpffs(native: Native, pinPath: string): string {
-  let nearest = pinPath;
-  while (!existsSync(nearest)) nearest = dirname(nearest);
-  if (!native.isBpffs(nearest))
-    throw new Error(`${nearest} is not one: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`);
-  return nearest;
+  requireBpffs(native, pinPath);
+  return pinPath;
 }
 
 function loads(native: Native): string {

@@ -4,7 +4,10 @@ import { describe, type Fields, field, listField, type Report, textField, textMa
 import type { Metadata } from "./metadata.ts";
 import { addresses } from "./parse-addresses.ts";
 
-/** Written by kubelet on the API's copy of a static pod; users can write them too, so they prove nothing. */
+/**
+ * Written by kubelet on the API's copy of a static pod, both with the same value, together with its node as the
+ * owner. Users can write all that too, so it proves nothing: of two pods with one hash neither is believed.
+ */
 const MIRROR = "kubernetes.io/config.mirror";
 const HASH = "kubernetes.io/config.hash";
 
@@ -25,14 +28,30 @@ export function parsePod(object: Fields, metadata: Metadata, report: Report): Po
 
 export function parseLocalPod(object: Fields, metadata: Metadata, report: Report): LocalPod {
   const annotations = textMap(metadata.annotations, "metadata.annotations", report);
-  const configHash = annotations.has(MIRROR) ? annotations.get(HASH) : undefined;
+  const pod = parsePod(object, metadata, report);
+  const configHash = annotations.get(HASH);
+  const isMirror = annotations.get(MIRROR) === configHash && isOwnedByNode(object, pod.nodeName);
   return {
-    ...parsePod(object, metadata, report),
+    ...pod,
     annotations,
     labels: textMap(metadata.labels, "metadata.labels", report),
     serviceAccount: textField(field(object, "spec"), "serviceAccountName", "spec", report),
-    ...(configHash ? { configHash } : {}),
+    ...(configHash && isMirror ? { configHash } : {}),
   };
+}
+
+function isOwnedByNode(object: Fields, nodeName: string): boolean {
+  const owners = field(field(object, "metadata"), "ownerReferences");
+  return (
+    Array.isArray(owners) &&
+    owners.some(
+      (owner) =>
+        field(owner, "apiVersion") === "v1" &&
+        field(owner, "kind") === "Node" &&
+        field(owner, "controller") === true &&
+        field(owner, "name") === nodeName,
+    )
+  );
 }
 
 function podIps(status: unknown, report: Report) {

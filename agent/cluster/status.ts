@@ -40,9 +40,10 @@ const CONFLICTS = 5;
 export class StatusWriter {
   readonly #options: Required<StatusWriterOptions>;
   readonly #wishes = new Map<string, Wish>();
+  /** What this agent wrote last about an object, and when. */
   readonly #written = new Map<
     string,
-    { readonly uid: string; readonly time: number; readonly generation: number }
+    { readonly uid: string; readonly time: number; readonly conditions: readonly Condition[] }
   >();
   readonly #reported = new Set<string>();
   readonly #stop = new AbortController();
@@ -84,9 +85,9 @@ export class StatusWriter {
     const last = this.#written.get(key);
     if (last === undefined) return soon;
     const quiet = last.time + REWRITE_WAIT_MS;
-    const sameGeneration = last.uid === object.uid && last.generation >= generationOf(wanted);
-    // Two agents that disagree must not write in turns as fast as they can.
-    if (sameGeneration && quiet > soon) return quiet;
+    // The same again: somebody undid it. Two agents that disagree must not write in turns as fast as they can.
+    const same = last.uid === object.uid && isSettled(last.conditions, wanted);
+    if (same && quiet > soon) return quiet;
     if (quiet < clock.now()) this.#written.delete(key);
     return soon;
   }
@@ -152,8 +153,7 @@ export class StatusWriter {
           body,
           signal,
         });
-        const generation = generationOf(conditions);
-        this.#written.set(refKey(object), { uid: object.uid, time: clock.now(), generation });
+        this.#written.set(refKey(object), { uid: object.uid, time: clock.now(), conditions });
         return true;
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 409) throw error;
@@ -182,8 +182,4 @@ export class StatusWriter {
 function ignoreMissing(error: unknown): undefined {
   if (error instanceof ApiError && error.status === 404) return undefined;
   throw error;
-}
-
-function generationOf(conditions: readonly Condition[]): number {
-  return Math.max(0, ...conditions.map((condition) => condition.observedGeneration));
 }

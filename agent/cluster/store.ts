@@ -71,6 +71,15 @@ export function successor<T>(
   conditions: readonly Condition[] | undefined,
 ): Entry<T> {
   const { uid, resourceVersion } = metadata;
-  const same = before !== undefined && before.uid === uid && isDeepStrictEqual(before.value, value);
+  const same = before !== undefined && before.uid === uid && isEqual(before.value, value);
   return { uid, resourceVersion, value: same ? before.value : value, conditions };
+}
+
+/** False also for values nested so deep that comparing them fills the stack: a change too many harms nobody. */
+function isEqual(a: unknown, b: unknown): boolean {
+  try {
+    return isDeepStrictEqual(a, b);
+  } catch {
+    return false;
+  }
 }

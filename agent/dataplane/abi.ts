@@ -25,7 +25,7 @@ export const layouts = {
     audited_action: 26,
     audited_reason: 27,
   },
-  pod_ref: { size: 12, pod: 0, namespace_number: 4, flags: 8 },
+  pod_ref: { size: 24, pod: 0, namespace_number: 4, flags: 8, pad: 12, netns_cookie: 16 },
   pod: { size: 112, uid: 0, namespace_number: 40, flags: 44, addresses: 48 },
   forward_key: { size: 8, forward: 0, family: 4 },
   forward: { size: 20, address: 0, port: 16, pad: 18 },
@@ -203,8 +203,14 @@ export function decodePodUid(value: Buffer): { uid: string; namespaceNumber: num
   return { uid, namespaceNumber: value.readUInt32LE(at.namespace_number) };
 }
 
-export function encodePodRef(pod: number, namespaceNumber: number, flags: number): Buffer {
-  return encodeU32(pod, namespaceNumber, flags);
+/** `netnsCookie`: one of the pod's own, 0n if none is known. */
+export function encodePodRef(
+  pod: number,
+  namespaceNumber: number,
+  flags: number,
+  netnsCookie: bigint,
+): Buffer {
+  return Buffer.concat([encodeU32(pod, namespaceNumber, flags, 0), encodeU64(netnsCookie)]);
 }
 
 export function encodeForward(address: IpAddress, port: number): Buffer {

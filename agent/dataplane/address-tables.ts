@@ -5,6 +5,9 @@ import { encodeAddress, encodeDestination, encodeNodePort, encodeU32 } from "./a
 import { type Entry, type KernelMap, keyText, Table } from "./table.ts";
 import type { WantGuard } from "./want.ts";
 
+/** A destination, or a port of every node address. */
+export type Place = WantGuard["destinations"][number] | { readonly port: number };
+
 export class AddressTables {
   readonly #destinations: Table;
   readonly #nodeAddresses: Table;
@@ -25,6 +28,12 @@ export class AddressTables {
 
   sizes(): { destinations: number; node_ports: number } {
     return { destinations: this.#destinations.size, node_ports: this.#nodePorts.size };
+  }
+
+  has(place: Place): boolean {
+    return "address" in place
+      ? this.#destinations.has(encodeDestination(place.address, place.port))
+      : this.#nodePorts.has(encodeNodePort(place.port));
   }
 
   /** The guard number that most of the wanted guard's addresses have now, among those that `free` accepts. */

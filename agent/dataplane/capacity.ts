@@ -1,9 +1,11 @@
 /**
  * How full the maps may get. At 80 % there is an alarm; past 90 % no new guard is taken, so that those that exist
- * always have room for their next version and for new pods.
+ * have room for their next version, new pods and new addresses. Addresses of guards that were not taken, which refuse
+ * everybody, may fill them to 95 %.
  */
 export const ALARM = 0.8;
 export const REFUSE = 0.9;
+export const CLOSE = 0.95;
 
 export interface Pressure {
   readonly map: string;
@@ -34,10 +36,10 @@ export class Budget {
     for (const map of Object.keys(this.#used) as BoundedMap[]) this.#used[map] += demand[map];
   }
 
-  /** Takes the demand if every map stays within 90 %, else takes nothing and says no. */
-  admit(demand: Demand): boolean {
+  /** Takes the demand if every map stays within the share of its capacity, else takes nothing and says no. */
+  admit(demand: Demand, share: number): boolean {
     for (const map of Object.keys(this.#used) as BoundedMap[]) {
-      if (demand[map] > 0 && this.#used[map] + demand[map] > REFUSE * this.#capacity[map]) return false;
+      if (demand[map] > 0 && this.#used[map] + demand[map] > share * this.#capacity[map]) return false;
     }
     this.take(demand);
     return true;

@@ -1,12 +1,13 @@
 /** Takes everything of Podgate out of the kernel: programs detached, pins removed. Nothing that is not ours. */
 import { existsSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { lockPins } from "./kernel.ts";
+import { lockPins, requireBpffs } from "./kernel.ts";
 import type { Native } from "./native.ts";
 
 /** Returns the paths removed; empty when there was nothing. @throws Error when an agent still runs. */
 export function cleanPins(native: Native, pinPath: string): string[] {
   if (!existsSync(pinPath)) return [];
+  requireBpffs(native, pinPath);
   const lock = lockPins(native, pinPath);
   try {
     return [

@@ -2,7 +2,6 @@
  * Makes the kernel's maps hold what is wanted. `apply` knows what is in the kernel, writes the difference in an
  * order in which every moment in between is safe, and may be run again.
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../model/clock.ts";
 import { type Identity, unresolved } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
@@ -10,12 +9,14 @@ import { subjects } from "../policy/materialize.ts";
 import type { SubjectScope } from "../policy/policy.ts";
 import { NO_RULE, SUBJECT_NAMESPACE, SUBJECT_POD, SUBJECT_UNRESOLVED } from "./abi.ts";
 import { AddressTables } from "./address-tables.ts";
-import { Budget, type Demand, type Pressure } from "./capacity.ts";
+import { admit, OVER_LIMIT_KEY } from "./admission.ts";
+import type { Pressure } from "./capacity.ts";
 import { ForwardTable } from "./forward-table.ts";
 import { PolicyNumbers, Registry } from "./numbers.ts";
 import { PodTable } from "./pod-table.ts";
 import { Retirement } from "./retirement.ts";
 import type { KernelMap } from "./table.ts";
+import { Turns } from "./turns.ts";
 import {
   type SubjectCode,
   subjectCode,
@@ -43,6 +44,8 @@ export type Maps = Readonly<Record<(typeof mapNames)[number], KernelMap>>;
 export interface Applied {
   /** Keys of guards refused for want of room: their addresses refuse every pod, reason over-limit. */
   readonly refused: readonly string[];
+  /** Addresses of refused guards for which even that found no room: they are open. */
+  readonly unguarded: number;
   readonly pressure: readonly Pressure[];
   /** Map entries that this call changed, and guards whose verdicts it changed. */
   readonly changes: number;
@@ -54,12 +57,10 @@ interface Subject {
   readonly identity: Identity;
 }
 
-const OVER_LIMIT_KEY = "over-limit";
-const DECISIONS_PER_TURN = 10_000;
-
 export class Dataplane {
   readonly policies = new PolicyNumbers();
   readonly #maps: Maps;
+  readonly #clock: Clock;
   readonly #addresses: AddressTables;
   readonly #verdicts: VerdictTable;
   readonly #pods: PodTable;
@@ -72,6 +73,7 @@ export class Dataplane {
 
   constructor(maps: Maps, clock: Clock, graceMs = 2000) {
     this.#maps = maps;
+    this.#clock = clock;
     this.#retirement = new Retirement(clock, graceMs);
     this.#addresses = new AddressTables(maps.destinations, maps.node_addresses, maps.node_ports);
     this.#pods = new PodTable(maps.pods, maps.pods_by_cgroup, maps.pods_by_netns);
@@ -121,17 +123,29 @@ export class Dataplane {
       namespace: this.#subjects("namespace", want.pods),
     };
     this.#claimNumbers(want.guards);
-    const { admitted, refused, budget } = this.#admit(want.guards, subjectsOf);
+    const { admitted, refused, unguarded, pressure } = admit(want.guards, {
+      capacity: {
+        destinations: this.#maps.destinations.maxEntries,
+        node_ports: this.#maps.node_ports.maxEntries,
+        guards: this.#maps.guards.maxEntries,
+        verdicts: this.#maps.verdicts.maxEntries,
+      },
+      // What is about to go still takes room until its grace period is over.
+      used: {
+        ...this.#addresses.sizes(),
+        guards: this.#verdicts.guardCount(),
+        verdicts: this.#verdicts.size() + this.#retiring,
+      },
+      exists: ({ key }) => this.#guardNumbers.get(key) !== undefined,
+      has: (place) => this.#addresses.has(place),
+      subjects: (scope) => subjectsOf[scope].length,
+    });
 
     // Verdicts before the addresses that lead to them and before the pods they are about.
-    let decisions = 0;
+    const turns = new Turns(this.#clock);
     for (const guard of admitted) {
-      const bodies = this.#decide(guard, subjectsOf[guard.scope]);
+      const bodies = await this.#decide(guard, subjectsOf[guard.scope], turns);
       if (this.#verdicts.set(this.#guardNumbers.take(guard.key), guard.scope === "pod", bodies)) changes += 1;
-      decisions += bodies.size;
-      if (decisions < DECISIONS_PER_TURN) continue;
-      decisions = 0;
-      await nextTurn();
     }
     changes += this.#pods.publish(want.pods);
     changes += this.#addresses.set(
@@ -140,7 +154,7 @@ export class Dataplane {
       want.nodeAddresses,
     );
     this.#retireUnused(admitted);
-    return { refused, pressure: budget.pressure(), changes };
+    return { refused, unguarded, pressure, changes };
   }
 
   /**
@@ -158,41 +172,13 @@ export class Dataplane {
     const nameless = guards.filter(({ key }) => this.#guardNumbers.get(key) === undefined);
     if (nameless.length === 0) return;
     const divided = this.#addresses.divided(guards);
-    const free = (number: number) =>
-      !held.has(number) && !divided.has(number) && this.#verdicts.has(number);
+    const free = (number: number) => !held.has(number) && !divided.has(number) && this.#verdicts.has(number);
     for (const guard of nameless) {
       const number = this.#addresses.incumbent(guard, free);
       if (number === undefined) continue;
       held.add(number);
       this.#guardNumbers.adopt(guard.key, number);
     }
-  }
-
-  /** Guards that exist always fit; new ones only while the maps are under 90 %. The rest share one that refuses. */
-  #admit(guards: readonly WantGuard[], subjectsOf: Readonly<Record<SubjectScope, readonly Subject[]>>) {
-    const budget = new Budget({
-      destinations: this.#maps.destinations.maxEntries,
-      node_ports: this.#maps.node_ports.maxEntries,
-      guards: this.#maps.guards.maxEntries,
-      verdicts: this.#maps.verdicts.maxEntries,
-    });
-    const demand = (guard: WantGuard): Demand => ({
-      destinations: guard.destinations.length,
-      node_ports: guard.nodePorts.length,
-      guards: 1,
-      verdicts: subjectsOf[guard.scope].length,
-    });
-    // What is about to go still takes room until its grace period is over.
-    budget.take({
-      ...this.#addresses.sizes(),
-      guards: this.#verdicts.guardCount(),
-      verdicts: this.#verdicts.size() + this.#retiring,
-    });
-    const exists = (guard: WantGuard) => this.#guardNumbers.get(guard.key) !== undefined;
-    const refused = guards.filter((guard) => !exists(guard) && !budget.admit(demand(guard)));
-    const admitted = refused.length === 0 ? guards : guards.filter((guard) => !refused.includes(guard));
-    if (refused.length === 0) return { admitted, refused: [], budget };
-    return { admitted: [...admitted, overLimit(refused)], refused: refused.map(({ key }) => key), budget };
   }
 
   #subjects(scope: SubjectScope, pods: readonly WantPod[]): readonly Subject[] {
@@ -213,8 +199,18 @@ export class Dataplane {
     ];
   }
 
-  #decide(guard: WantGuard, subjects: readonly Subject[]): Map<SubjectCode, VerdictBody> {
-    return new Map(subjects.map(({ code, identity }) => [code, this.#encode(guard.decide(identity))]));
+  /** One decision may take milliseconds, and a tenant may have thousands of them to make. */
+  async #decide(
+    guard: WantGuard,
+    subjects: readonly Subject[],
+    turns: Turns,
+  ): Promise<Map<SubjectCode, VerdictBody>> {
+    const bodies = new Map<SubjectCode, VerdictBody>();
+    for (const { code, identity } of subjects) {
+      if (turns.isOver()) await turns.pause();
+      bodies.set(code, this.#encode(guard.decide(identity)));
+    }
+    return bodies;
   }
 
   #encode(verdict: Verdict): VerdictBody {
@@ -253,15 +249,4 @@ export class Dataplane {
       this.#forwards.forget(this.#verdicts.forwards());
     });
   }
-}
-
-/** What stands in for guards that there is no room for: an address that was to be guarded must not be open. */
-function overLimit(refused: readonly WantGuard[]): WantGuard {
-  return {
-    key: OVER_LIMIT_KEY,
-    destinations: refused.flatMap(({ destinations }) => destinations),
-    nodePorts: refused.flatMap(({ nodePorts }) => nodePorts),
-    scope: "namespace",
-    decide: () => ({ action: "deny", reason: "over-limit" }),
-  };
 }

@@ -38,6 +38,7 @@ export class Kernel {
   constructor(native: Native, options: KernelOptions) {
     this.#native = native;
     this.#options = options;
+    requireCgroup2(native, options.cgroupRoot);
     makePinDirectories(native, options.pinPath);
     this.#object = new native.BpfObject(objectPath("connect"));
     this.#opened.push(this.#object);
@@ -71,6 +72,14 @@ export class Kernel {
     return this.#own(
       new this.#native.EventReader(this.maps.events, { maxBatchBytes: 1 << 18 }, onRecords, onError),
     );
+  }
+
+  /** Events that found the ring buffer full since the maps were made. */
+  lostEvents(): number {
+    const perCpu = this.maps.lost.get(encodeU32(0)) ?? Buffer.alloc(0);
+    let sum = 0n;
+    for (let at = 0; at + 8 <= perCpu.length; at += 8) sum += perCpu.readBigUInt64LE(at);
+    return Number(sum);
   }
 
   program(name: (typeof programNames)[number]): BpfProgram {
@@ -169,22 +178,38 @@ export function lockPins(native: Native, pinPath: string): Handle {
   }
 }
 
+/** @throws Error that says what to do: programs cannot be attached to any other directory. */
+export function requireCgroup2(native: Native, cgroupRoot: string): void {
+  if (native.isCgroup2(cgroupRoot)) return;
+  throw new Error(
+    `use ${cgroupRoot} as the pods' cgroup: it is not on cgroup v2: boot with systemd.unified_cgroup_hierarchy=1, or pass --cgroup-root`,
+  );
+}
+
+/** `pinPath`, or where it would be made, is on a bpf filesystem. @throws Error that says what to do. */
+export function requireBpffs(native: Native, pinPath: string): void {
+  let nearest = pinPath;
+  while (!existsSync(nearest) && dirname(nearest) !== nearest) nearest = dirname(nearest);
+  if (native.isBpffs(nearest)) return;
+  throw new Error(
+    `use ${pinPath} for pins: it is not on a bpf filesystem: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`,
+  );
+}
+
 /** @throws Error that says what the node lacks. */
 export function makePinDirectories(native: Native, pinPath: string): void {
+  requireBpffs(native, pinPath);
   try {
     mkdirSync(pinPath, { recursive: true, mode: 0o700 });
     chmodSync(pinPath, 0o700);
+    mkdirSync(join(pinPath, "maps"), { recursive: true, mode: 0o700 });
+    mkdirSync(join(pinPath, "links"), { recursive: true, mode: 0o700 });
   } catch (cause) {
     throw new Error(
-      `make the pin directory ${pinPath}: ${(cause as Error).message}: mount a bpf filesystem there or pass --pin-path`,
-      { cause },
+      `make the pin directory ${pinPath}: ${(cause as Error).message}: pass another --pin-path`,
+      {
+        cause,
+      },
     );
   }
-  if (!native.isBpffs(pinPath)) {
-    throw new Error(
-      `use ${pinPath} for pins: it is not on a bpf filesystem: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`,
-    );
-  }
-  mkdirSync(join(pinPath, "maps"), { recursive: true, mode: 0o700 });
-  mkdirSync(join(pinPath, "links"), { recursive: true, mode: 0o700 });
 }

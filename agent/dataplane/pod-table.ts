@@ -109,7 +109,9 @@ export class PodTable {
 
   #ref(pod: WantPod): Buffer {
     const flags = pod.identity.errorCode !== "" ? POD_OVERSIZED : 0;
-    return encodePodRef(this.podNumber(pod.identity.id), this.namespaceNumber(pod.identity.namespace), flags);
+    const { id, namespace } = pod.identity;
+    const [cookie = 0n] = pod.netnsCookies;
+    return encodePodRef(this.podNumber(id), this.namespaceNumber(namespace), flags, cookie);
   }
 }
 

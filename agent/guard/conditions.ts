@@ -1,4 +1,5 @@
 /** What an object's author is told: the `Accepted` condition. */
+import { formatDiagnostic } from "../model/diagnostic.ts";
 import type { Claim } from "./claims.ts";
 import type { Condition, Problem } from "./guard.ts";
 import type { Routes } from "./routes.ts";
@@ -22,8 +23,26 @@ export function conditionOf({ resolved, doors, problems }: Claim, routes: Routes
   const guarded = doors.map(({ key }) => key).sort();
   const where = placementOf(resolved, routes);
   const mode = resolved.object.audit ? "audits" : "guards";
-  const message = `${mode} ${guarded.join(", ")}${where === undefined ? "" : `; ${describePlacement(where)}`}`;
+  const placed = where === undefined ? "" : `; ${describePlacement(where)}`;
+  const warnings = resolved.warnings.map((warning) => `; warning: ${formatDiagnostic(warning)}`);
+  const message = `${mode} ${guarded.join(", ")}${placed}${warnings.join("")}`;
   return { ...about, accepted: true, reason: "Accepted", message };
+}
+
+/** `door`: one that the claim guards and at which too much comes together. */
+export function crowdedCondition({ resolved }: Claim, { key }: { readonly key: string }): Condition {
+  const { kind, namespace, name, uid, generation } = resolved.object;
+  const message =
+    `at Service ${key} over 100 policies or Services meet, by its own pods or by what its EndpointSlices lead to: ` +
+    "every connection to it is denied; remove policies or Services";
+  return {
+    object: { kind, namespace, name },
+    uid,
+    generation,
+    accepted: false,
+    reason: "OverLimit",
+    message,
+  };
 }
 
 function policyProblems(problem: Problem | undefined, guards: boolean): readonly Problem[] {

@@ -2,17 +2,16 @@
 import { type Connection, UNKNOWN } from "../model/connection.ts";
 import type { Identity } from "../model/identity.ts";
 import type { Verdict } from "../model/verdict.ts";
-import { subjectScope } from "../policy/placement.ts";
 import type { SubjectScope } from "../policy/policy.ts";
 import { combine, sameEffect } from "./combine.ts";
 import { connectionAhead, familyOf } from "./context.ts";
 import type { Guard } from "./guard.ts";
 import { type Caller, judgeGuardPolicy } from "./judge.ts";
-import { chainOf, type Routes } from "./routes.ts";
+import type { Routes } from "./routes.ts";
 
 /** For every connection of the caller to the guard's addresses; "proxy" where they could differ. Never throws. */
 export function decide(
-  guard: Pick<Guard, "policies" | "context">,
+  guard: Pick<Guard, "policies" | "context" | "isCrowded">,
   identity: Identity,
   routes: Routes,
 ): Verdict {
@@ -23,7 +22,7 @@ export function decide(
 
 /** For one connection. Never throws. */
 export function decideConnection(
-  guard: Pick<Guard, "policies">,
+  guard: Pick<Guard, "policies" | "isCrowded">,
   identity: Identity,
   connection: Connection,
   routes: Routes,
@@ -34,7 +33,8 @@ export function decideConnection(
 }
 
 /** Audited policies never refuse; what they would have said is in `audited` where it differs. */
-function decideCaller(guard: Pick<Guard, "policies">, caller: Caller, routes: Routes): Verdict {
+function decideCaller(guard: Pick<Guard, "policies" | "isCrowded">, caller: Caller, routes: Routes): Verdict {
+  if (guard.isCrowded) return { action: "deny", reason: "over-limit" };
   const asked = guard.policies.map((policy) => ({
     audit: policy.audit,
     ...judgeGuardPolicy(policy, caller, routes, false),
@@ -51,9 +51,5 @@ function decideCaller(guard: Pick<Guard, "policies">, caller: Caller, routes: Ro
 
 /** How much of a caller the verdict can depend on: the widest of the policies and of all that their forwards lead through. */
 export function scopeOf(guard: Pick<Guard, "policies">, routes: Routes): SubjectScope {
-  const links = guard.policies.flatMap((policy) => chainOf(policy, routes));
-  const readsMore = links.some(
-    ({ inForce }) => inForce.kind === "policy" && subjectScope(inForce.policy) === "pod",
-  );
-  return readsMore ? "pod" : "namespace";
+  return guard.policies.some(({ object }) => routes.isPerPod(object)) ? "pod" : "namespace";
 }

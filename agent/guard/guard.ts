@@ -61,6 +61,8 @@ export interface Guard {
   /** In the order of their objects' keys: the first that denies is the one reported. */
   readonly policies: readonly GuardPolicy[];
   readonly context: GuardContext;
+  /** More policies meet at these addresses than are looked at: everybody is refused. */
+  readonly isCrowded?: true;
 }
 
 export type ConditionReason =
@@ -69,7 +71,7 @@ export type ConditionReason =
   | "Invalid"
   | "TargetNotFound"
   | "RefNotPermitted"
-  /** The dataplane had no room for it. */
+  /** The dataplane had no room for it, or too many policies meet at its Service. */
   | "OverLimit";
 
 /** Something about an object that keeps it, or a part of it, from having the effect its author meant. */

@@ -2,10 +2,11 @@
 import type { Snapshot } from "../cluster/snapshot.ts";
 import type { IpAddress } from "../model/address.ts";
 import { refKey } from "../model/objects.ts";
+import { type Evaluate, evaluate } from "../policy/evaluate.ts";
 import { type Claim, claimOf } from "./claims.ts";
-import { conditionOf } from "./conditions.ts";
+import { conditionOf, crowdedCondition } from "./conditions.ts";
 import { NO_CONTEXT, splitByContext } from "./context.ts";
-import { type Cover, coverageOf } from "./coverage.ts";
+import { type Cover, coverageOf, placeKey, placesOf } from "./coverage.ts";
 import { failsafe } from "./failsafe.ts";
 import type { Condition, Destination, Guard, GuardPolicy, ServiceRef } from "./guard.ts";
 import { nodeAddresses } from "./nodes.ts";
@@ -19,6 +20,8 @@ export interface GuardOptions {
   readonly trustedNamespaces: ReadonlySet<string>;
   /** Addresses of this node's own interfaces. */
   readonly ownAddresses: readonly IpAddress[];
+  /** `evaluate`, or one that remembers. */
+  readonly evaluate?: Evaluate;
 }
 
 export interface GuardSet {
@@ -40,7 +43,13 @@ export function computeGuards(
 ): GuardSet {
   const nodes = new Set(nodeAddresses(snapshot, options.ownAddresses));
   const services = indexServices(snapshot, nodes, options.ownAddresses);
-  const routes = indexRoutes(snapshot, policies, services, options.trustedNamespaces);
+  const routes = indexRoutes(
+    snapshot,
+    policies,
+    services,
+    options.trustedNamespaces,
+    options.evaluate ?? evaluate,
+  );
   const failsafeOfCluster = failsafe(services, nodes);
   const realm = {
     routes,
@@ -55,12 +64,12 @@ export function computeGuards(
   claims.sort((a, b) => compare(refKey(a.resolved.object), refKey(b.resolved.object)));
   const covers = coverageOf(claims, services, failsafeOfCluster, nodes);
   const guards = groupCovers(covers, claims).flatMap((guard) => splitByContext(guard, routes));
-  return {
-    guards: guards.sort((a, b) => compare(a.key, b.key)),
-    conditions: claims.map((claim) => conditionOf(claim, routes)),
-    routes,
-    claims,
-  };
+  const crowded = new Set(covers.filter(({ isCrowded }) => isCrowded).map(placeKey));
+  const conditions = claims.map((claim) => {
+    const door = claim.doors?.find((each) => placesOf(each).some((place) => crowded.has(placeKey(place))));
+    return door === undefined ? conditionOf(claim, routes) : crowdedCondition(claim, door);
+  });
+  return { guards: guards.sort((a, b) => compare(a.key, b.key)), conditions, routes, claims };
 }
 
 /** Addresses with the same policies, seen as the same Services, share one guard. */
@@ -84,6 +93,7 @@ function guardOf(key: string, places: readonly Cover[], claims: ReadonlyMap<stri
       .filter(({ address }) => address === undefined)
       .map(({ port }) => port)
       .sort((a, b) => a - b),
+    ...(first?.isCrowded && { isCrowded: true }),
     policies: policies.flatMap(([policy, home]): GuardPolicy[] => {
       const claim = claims.get(policy);
       return claim === undefined ? [] : [guardPolicy(claim, home)];
@@ -106,6 +116,7 @@ function guardPolicy({ resolved, fallThrough, endpoint }: Claim, home: readonly 
 
 /** "/" separates what a Kubernetes name cannot hold; so do ">", "," and "|". */
 function guardKey(cover: Cover): string {
+  if (cover.isCrowded) return "crowded";
   return sortedPolicies(cover)
     .map(([policy, home]) => `${policy}>${home.map(({ key }) => key).join(",")}`)
     .join("|");

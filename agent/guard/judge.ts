@@ -4,7 +4,6 @@ import { type Connection, type EndpointFacts, type Known, UNKNOWN } from "../mod
 import type { Identity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import type { Decision, LogMetadata, Reason } from "../model/verdict.ts";
-import { evaluate } from "../policy/evaluate.ts";
 import type { Outcome } from "../policy/policy.ts";
 import type { Observer, Resolve } from "../policy/run.ts";
 import { type EndpointUrl, parseUpstreamUrl } from "../policy/url.ts";
@@ -95,7 +94,7 @@ function judge(policy: Judged, journey: Journey): Decision {
   }
   const { identity, connection } = journey.caller;
   const facts = { identity, connection, endpoint };
-  const outcome = evaluate(inForce.policy, facts, forwardFault(object, journey), observer);
+  const outcome = journey.routes.evaluate(inForce.policy, facts, forwardFault(object, journey), observer);
   watcher?.answered(policy, outcome);
   journey.trail.log.push(...(outcome.log ?? []));
   switch (outcome.kind) {

@@ -16,7 +16,7 @@ export function linkLocalPorts(guards: readonly Guard[], services: Services): re
     services.doors.flatMap((door) => door.backends.map(({ address, port }) => addressKey(address, port))),
   );
   const ports = guards
-    .filter(({ policies }) => policies.some(({ audit }) => !audit))
+    .filter(({ policies, isCrowded }) => isCrowded || policies.some(({ audit }) => !audit))
     .flatMap(({ destinations }) =>
       destinations.filter(({ address, port }) => backends.has(addressKey(address, port))),
     )

@@ -1,6 +1,6 @@
 /** Which policy is in force for each object: what it says now, or what it last said that could be understood. */
 import type { Snapshot } from "../cluster/snapshot.ts";
-import { formatDiagnostic } from "../model/diagnostic.ts";
+import { type Diagnostic, formatDiagnostic } from "../model/diagnostic.ts";
 import { nameKey, type PolicyObject, refKey, type TrafficPolicy } from "../model/objects.ts";
 import { parsePolicy } from "../policy/parse.ts";
 import type { ParseResult, Policy } from "../policy/policy.ts";
@@ -15,7 +15,12 @@ export interface ResolvedPolicy {
   readonly readsPod: boolean;
   /** What is wrong with what the object says now, whether or not an older text is in force. */
   readonly problem?: Problem;
+  /** What its author may not have meant, though it is valid. */
+  readonly warnings: readonly Diagnostic[];
 }
+
+/** Of the text in an NgrokTrafficPolicy. */
+const REFERENCED_PATH = "spec.policy";
 
 /** By the object's `refKey`. */
 export type ResolvedPolicies = ReadonlyMap<string, ResolvedPolicy>;
@@ -33,6 +38,16 @@ export function policyReader(): PolicyReader {
     seen.set(value, result);
     return result;
   };
+}
+
+/** Every policy text there is, with its path in its object: what `resolvePolicies` will read. */
+export function policyTexts(
+  snapshot: Pick<Snapshot, "endpoints" | "connectionPolicies" | "trafficPolicies">,
+): { readonly value: unknown; readonly path: string }[] {
+  const inline = [...snapshot.endpoints, ...snapshot.connectionPolicies].flatMap(({ policy }) =>
+    policy.kind === "inline" ? policy : [],
+  );
+  return [...inline, ...snapshot.trafficPolicies.map(({ value }) => ({ value, path: REFERENCED_PATH }))];
 }
 
 /** Reads every policy; remembers in `lastValid` those that are valid and forgets those of objects that are gone. */
@@ -55,7 +70,12 @@ export function resolvePolicies(
 
 /** What an object says now. `document` is the raw text of a policy that can be used; undefined if it has none. */
 type Current =
-  | { readonly ok: true; readonly policy: Policy; readonly document?: unknown }
+  | {
+      readonly ok: true;
+      readonly policy: Policy;
+      readonly document?: unknown;
+      readonly warnings: readonly Diagnostic[];
+    }
   | { readonly ok: false; readonly problem: Problem; readonly readsPod: boolean };
 
 const NO_RULES: Policy = { rules: [], scope: "namespace", reads: new Set(), readsPod: false };
@@ -80,7 +100,7 @@ function currentPolicy(
         const message = `${source.path}: NgrokTrafficPolicy ${name} does not exist: create it or change the name`;
         return { ok: false, problem: { reason: "TargetNotFound", message }, readsPod: false };
       }
-      return parsed(object, text.value, "spec.policy", `NgrokTrafficPolicy ${name}: `, read);
+      return parsed(object, text.value, REFERENCED_PATH, `NgrokTrafficPolicy ${name}: `, read);
     }
   }
 }
@@ -93,13 +113,18 @@ function parsed(
   read: PolicyReader,
 ): Current {
   const result = read(value, path);
-  if (result.ok) return checked(object, result.policy, value);
+  if (result.ok) return checked(object, result.policy, value, result.warnings);
   return invalid(where + result.diagnostics.map(formatDiagnostic).join("; "), result.readsPod);
 }
 
-function checked(object: PolicyObject, policy: Policy, document?: unknown): Current {
+function checked(
+  object: PolicyObject,
+  policy: Policy,
+  document?: unknown,
+  warnings: readonly Diagnostic[] = [],
+): Current {
   const why = unfit(object, policy);
-  return why === undefined ? { ok: true, policy, document } : invalid(why, policy.readsPod);
+  return why === undefined ? { ok: true, policy, document, warnings } : invalid(why, policy.readsPod);
 }
 
 function invalid(message: string, readsPod: boolean): Current {
@@ -118,6 +143,7 @@ function resolve(
       object,
       inForce: { kind: "policy", policy: current.policy },
       readsPod: current.policy.readsPod,
+      warnings: current.warnings,
     };
   }
   const last = lastValidPolicy(object, lastValid, read);
@@ -134,6 +160,7 @@ function resolve(
         : { kind: "policy", policy: last },
     readsPod: current.readsPod || last?.readsPod === true,
     problem: { reason, message: `${message}; ${effect}` },
+    warnings: [],
   };
 }
 

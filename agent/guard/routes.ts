@@ -2,6 +2,8 @@
 import type { Snapshot } from "../cluster/snapshot.ts";
 import type { EndpointFacts } from "../model/connection.ts";
 import { type Endpoint, type ObjectRef, refKey } from "../model/objects.ts";
+import type { Evaluate } from "../policy/evaluate.ts";
+import { subjectScope } from "../policy/placement.ts";
 import { type EndpointUrl, parseForwardUrl, urlKey } from "../policy/url.ts";
 import { endpointFacts } from "./endpoint-facts.ts";
 import type { FallThrough, InForce } from "./guard.ts";
@@ -26,8 +28,12 @@ export interface Routes {
   readonly services: Services;
   /** Every endpoint that some url leads to, sorted by object within a url. */
   readonly registered: readonly RegisteredEndpoint[];
+  /** What a policy says of a caller; may remember. */
+  readonly evaluate: Evaluate;
   /** Where `url`, written in a policy of `namespace`, leads. Error: it is not a url. */
   locate(url: string, namespace: string): Route | Error;
+  /** Whether the verdict of the object's policy can depend on more of a caller than its namespace. */
+  isPerPod(object: ObjectRef): boolean;
 }
 
 export function indexRoutes(
@@ -35,6 +41,7 @@ export function indexRoutes(
   policies: ResolvedPolicies,
   services: Services,
   trustedNamespaces: ReadonlySet<string>,
+  evaluate: Evaluate,
 ): Routes {
   const registered = registeredEndpoints(snapshot, policies, trustedNamespaces);
   const known = new Map<string, Route | Error>();
@@ -45,14 +52,22 @@ export function indexRoutes(
     const endpoints = url.service === undefined ? visibleFrom(namespace, all, trustedNamespaces) : all;
     return { url, endpoints };
   };
+  const remember = (text: string, namespace: string): Route | Error => {
+    const key = `${namespace} ${text}`;
+    const route = known.get(key) ?? locate(text, namespace);
+    known.set(key, route);
+    return route;
+  };
+  const all = [...registered.values()].flat();
+  let perPod: ReadonlySet<string> | undefined;
   return {
     services,
-    registered: [...registered.values()].flat(),
-    locate: (text, namespace) => {
-      const key = `${namespace} ${text}`;
-      const route = known.get(key) ?? locate(text, namespace);
-      known.set(key, route);
-      return route;
+    registered: all,
+    evaluate,
+    locate: remember,
+    isPerPod: (object) => {
+      perPod ??= perPodObjects(policies, { locate: remember, registered: all });
+      return perPod.has(refKey(object));
     },
   };
 }
@@ -136,10 +151,36 @@ export function chainOf(start: ChainLink, routes: Routes): readonly ChainLink[] 
   return [...links.values()];
 }
 
+/**
+ * Keys of the objects whose verdict can depend on more of a caller than its namespace: because of their own policy, or
+ * of one that their forwards lead through. Every forward is followed once, however the objects refer to each other.
+ */
+function perPodObjects(
+  policies: ResolvedPolicies,
+  routes: Pick<Routes, "locate" | "registered">,
+): ReadonlySet<string> {
+  const sendersTo = new Map<string, string[]>();
+  const perPod = new Set<string>();
+  for (const [key, { object, inForce }] of policies) {
+    if (inForce.kind === "policy" && subjectScope(inForce.policy) === "pod") perPod.add(key);
+    for (const url of new Set(forwardUrls(inForce))) {
+      for (const next of endpointsAt(url, object, routes)) {
+        const nextKey = refKey(next.object);
+        const senders = sendersTo.get(nextKey);
+        if (senders === undefined) sendersTo.set(nextKey, [key]);
+        else senders.push(key);
+      }
+    }
+  }
+  // A Set's iterator also visits what is added meanwhile.
+  for (const key of perPod) for (const sender of sendersTo.get(key) ?? []) perPod.add(sender);
+  return perPod;
+}
+
 function endpointsAt(
   url: string | undefined,
   { namespace }: ObjectRef,
-  routes: Routes,
+  routes: Pick<Routes, "locate" | "registered">,
 ): readonly RegisteredEndpoint[] {
   if (url === undefined) return routes.registered;
   const route = routes.locate(url, namespace);

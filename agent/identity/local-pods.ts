@@ -1,5 +1,6 @@
 /** Says which cgroup directories and network namespaces stand for which pod of this node. Never guesses. */
-import type { LocalPod } from "../model/objects.ts";
+import type { IpAddress } from "../model/address.ts";
+import type { LocalPod, Pod } from "../model/objects.ts";
 import { podKey } from "./cgroup-path.ts";
 import type { PodCgroup } from "./cgroup-tree.ts";
 
@@ -34,6 +35,12 @@ export interface Registration {
 /** Bytes that the kernel's `struct pod` has for a UID. */
 const UID_BYTES = 40;
 
+/**
+ * Namespaces of one pod that are evidence. A pod may make thousands within itself, and the kernel's map is for all pods;
+ * in those beyond, the cgroup decides alone. Cookies only ever grow: the first is the one the pod was given.
+ */
+const MAX_COOKIES = 16;
+
 /** `cgroupIdOf` throws when a directory is gone, which is as usual as pods that end. */
 export function registerPods(
   localPods: readonly LocalPod[],
@@ -47,7 +54,7 @@ export function registerPods(
     key: podKey(cgroup),
     id: idOf(cgroup, cgroupIdOf),
   }));
-  const ownerOfCookie = ownersOfCookies(directories, netnsOfCgroups, options.nodeNetnsCookie);
+  const cookiesOf = cookiesByKey(ownersOfCookies(directories, netnsOfCgroups, options.nodeNetnsCookie));
   const registered: RegisteredPod[] = [];
   const unresolved: { pod: LocalPod; reason: string }[] = [];
   for (const pod of localPods) {
@@ -57,8 +64,8 @@ export function registerPods(
       unresolved.push({ pod, reason });
       continue;
     }
-    const keys = own.map(({ key }) => key);
-    const cookies = [...ownerOfCookie].flatMap(([cookie, key]) => (keys.includes(key) ? cookie : []));
+    const keys = new Set(own.map(({ key }) => key));
+    const cookies = [...keys].flatMap((key) => cookiesOf.get(key) ?? []);
     const cgroupIds = own.flatMap(({ id }) => (id instanceof Error ? [] : id));
     registered.push({ pod, cgroupIds, netnsCookies: pod.hostNetwork ? [] : cookies });
   }
@@ -79,6 +86,18 @@ export function lingeringPods(
   const directories = new Set(podCgroups.map(podKey));
   const remaining = (pod: LocalPod) => !listed.has(pod.uid) && directories.has(pod.uid);
   return new Map(before.filter(remaining).map((pod) => [pod.uid, pod]));
+}
+
+/**
+ * The addresses at which a pod is itself, which it may always dial: not one that another live pod has too. When a
+ * pod's address is given away its object says so seconds later, and until then it would be let into its heir.
+ */
+export function ownAddressesOf(
+  pod: LocalPod,
+  claimants: (address: IpAddress) => readonly Pod[],
+): readonly IpAddress[] {
+  if (pod.hostNetwork) return [];
+  return pod.ips.filter((ip) => !claimants(ip).some((other) => other.uid !== pod.uid));
 }
 
 interface Directory {
@@ -147,4 +166,12 @@ function ownersOfCookies(
   }
   for (const cookie of shared) owners.delete(cookie);
   return owners;
+}
+
+/** The first few cookies of each key, in their order. */
+function cookiesByKey(owners: ReadonlyMap<bigint, string>): ReadonlyMap<string, readonly bigint[]> {
+  const cookies = Map.groupBy(owners.keys(), (cookie) => owners.get(cookie) ?? "");
+  return new Map(
+    Array.from(cookies, ([key, all]) => [key, all.sort((a, b) => (a < b ? -1 : 1)).slice(0, MAX_COOKIES)]),
+  );
 }

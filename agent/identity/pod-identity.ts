@@ -43,6 +43,21 @@ function bounded(labels: Labels | undefined): Known<Labels> {
   return size > LABEL_LIMIT ? UNKNOWN : labels;
 }
 
+export type IdentityReader = (pod: LocalPod, namespaces?: Namespaces) => PodIdentity;
+
+/** `podIdentity`, the same value for the same pod and namespace: what is remembered of an identity is then found again. */
+export function identityReader(prefixes?: readonly string[]): IdentityReader {
+  const known = new WeakMap<LocalPod, { readonly labels: unknown; readonly identity: PodIdentity }>();
+  return (pod, namespaces) => {
+    const labels = namespaces?.get(pod.namespace);
+    const before = known.get(pod);
+    if (before !== undefined && before.labels === labels) return before.identity;
+    const identity = podIdentity(pod, prefixes, namespaces);
+    known.set(pod, { labels, identity });
+    return identity;
+  };
+}
+
 /** The identity of connections from `pod`. A hostNetwork pod shares the node's, so it has none of its own. */
 export function callerIdentity(
   pod: LocalPod,

@@ -10,6 +10,7 @@ import { indexRoutes, type Routes } from "../guard/routes.ts";
 import { indexServices } from "../guard/services.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import { type ConnectionPolicy, type Endpoint, refKey } from "../model/objects.ts";
+import { evaluate } from "../policy/evaluate.ts";
 import { childPath } from "../policy/json-path.ts";
 import type { Policy } from "../policy/policy.ts";
 
@@ -34,7 +35,7 @@ export function linksOf(
 ): readonly LinkDiagnostics[] {
   const resolved = new Map(objects.map((each) => [refKey(each.object), resolve(each)]));
   const services = indexServices(snapshot, new Set(), []);
-  const routes = indexRoutes(snapshot, resolved, services, trustedNamespaces);
+  const routes = indexRoutes(snapshot, resolved, services, trustedNamespaces, evaluate);
   const realm = {
     routes,
     mayGuard: ownership(snapshot, trustedNamespaces),
@@ -66,6 +67,7 @@ function resolve({ object, policy, readsPod }: LinkedObject): ResolvedPolicy {
     inForce:
       policy === undefined ? { kind: "refusal", reason: "policy-invalid" } : { kind: "policy", policy },
     readsPod,
+    warnings: [],
   };
 }
 

@@ -1,8 +1,53 @@
 /** The one meaning of a policy: what it says of one connection. What the kernel enforces is this function's result. */
+import type { PodIdentity } from "../model/identity.ts";
 import { type ActionResult, perform } from "./perform.ts";
-import type { Expression, Outcome, Policy, Rule } from "./policy.ts";
+import type { Expression, Outcome, Policy, PolicyAction, Rule } from "./policy.ts";
 import { beginRun, type Observer, type Resolve, type Run } from "./run.ts";
 import type { Facts } from "./variables.ts";
+
+export type Evaluate = typeof evaluate;
+
+/**
+ * `evaluate` with a memory for as long as policy and pod are the same values: expressions may cost milliseconds, and
+ * every look at the cluster asks again for every pod. Policies that hang on more than the caller are always asked.
+ */
+export function rememberingEvaluate(): Evaluate {
+  const outcomes = new WeakMap<
+    Policy,
+    { byCaller: Map<string, Outcome>; byPod: WeakMap<PodIdentity, Outcome> }
+  >();
+  return (policy, facts, resolve, observer) => {
+    if (observer !== undefined || !hangsOnCallerAlone(policy))
+      return evaluate(policy, facts, resolve, observer);
+    const known = outcomes.get(policy) ?? { byCaller: new Map(), byPod: new WeakMap() };
+    outcomes.set(policy, known);
+    const caller = callerKey(policy, facts);
+    const before = typeof caller === "string" ? known.byCaller.get(caller) : known.byPod.get(caller);
+    if (before !== undefined) return before;
+    const outcome = evaluate(policy, facts, resolve);
+    if (typeof caller === "string") known.byCaller.set(caller, outcome);
+    else known.byPod.set(caller, outcome);
+    return outcome;
+  };
+}
+
+/** Whether nothing but the identity of the caller can change the outcome: no address, no time, no target that may be gone. */
+function hangsOnCallerAlone(policy: Policy): boolean {
+  const ofCaller = [...policy.reads].every((name) => name.startsWith("conn.k8s.pod."));
+  return ofCaller && policy.rules.every(({ actions }) => actions.every(isPlain));
+}
+
+function isPlain(action: PolicyAction): boolean {
+  if (action.type === "deny") return true;
+  return action.type === "forward-internal" && !action.continueOnError && action.url.constant !== undefined;
+}
+
+/** What of a caller the policy's outcome depends on; "" is the caller that nobody knows. */
+function callerKey(policy: Policy, { identity }: Facts): string | PodIdentity {
+  if (identity.kind === "unresolved") return "";
+  const { pod } = identity;
+  return policy.scope === "namespace" ? `${pod.namespace}/${pod.errorCode}` : pod;
+}
 
 /**
  * The first rule that terminates decides. A rule that cannot be evaluated denies, and one that hangs on what is not

@@ -4,6 +4,7 @@
  */
 import pino, { type DestinationStream, type Level, type Logger } from "pino";
 import { type VerdictRecord, verdictFields } from "./record.ts";
+import { inert } from "./text.ts";
 
 /** Bytes that may wait for a slow reader. */
 const MAX_WAITING = 8 << 20;
@@ -39,10 +40,20 @@ export function agentLog(
   );
   return {
     verdict: (record) => verdicts.info(verdictFields(record), "verdict"),
-    log: (at, message, fields = {}) => plain[at](fields, message),
+    log: (at, message, fields = {}) => plain[at](readable(fields), message),
     dropped: () => dropped,
     flush: () => destination.flushSync?.(),
   };
+}
+
+/** Names and errors in the fields may be what somebody wrote into an object. Lines are kept: JSON shows where they end. */
+function readable(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [
+      key,
+      typeof value === "string" ? value.split("\n").map(inert).join("\n") : value,
+    ]),
+  );
 }
 
 function stdout() {

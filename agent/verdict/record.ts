@@ -2,7 +2,7 @@
 import type { IpAddress } from "../model/address.ts";
 import type { ObjectRef } from "../model/objects.ts";
 import type { Action, LogMetadata, Reason } from "../model/verdict.ts";
-import { visible } from "./text.ts";
+import { inert, shortened, visible } from "./text.ts";
 
 export interface RuleRecord {
   /** Position in `on_tcp_connect`, from 0. */
@@ -66,8 +66,16 @@ export function verdictFields(record: VerdictRecord): Record<string, unknown> {
 function decidedBy({ policy, rule, error }: Decided): Record<string, unknown> {
   return {
     ...(policy && { policy }),
-    ...(rule && { rule }),
-    ...(error !== undefined && { error: visible(error) }),
+    ...(rule && { rule: quotedRule(rule) }),
+    ...(error !== undefined && { error: visible(shortened(error)) }),
+  };
+}
+
+function quotedRule({ index, name, expression }: RuleRecord): RuleRecord {
+  return {
+    index,
+    ...(name !== undefined && { name: inert(shortened(name)) }),
+    ...(expression !== undefined && { expression: inert(shortened(expression)) }),
   };
 }
 

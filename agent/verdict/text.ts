@@ -10,7 +10,15 @@ export function visible(text: string): string {
   return inert(text.replaceAll("\\", "\\\\"));
 }
 
-/** The same for text that has its backslashes doubled already, or in which they mean themselves: for showing a log line. */
+/** Characters of one text that a line repeats: every line about a policy does, and there may be many. */
+const MOST = 1024;
+
+/** The beginning of a text of any length. */
+export function shortened(text: string): string {
+  return text.length > MOST ? `${text.slice(0, MOST)}...` : text;
+}
+
+/** The same for text that has its backslashes doubled already, or in which they mean themselves. */
 export function inert(text: string): string {
   return text.replace(unsafe, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }

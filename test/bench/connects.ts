@@ -10,6 +10,8 @@ import { CALLER, ports, type Setting } from "./setting.ts";
 export const GUARDS = 1000;
 export const ADDRESSES = 10;
 export const PODS = 250;
+/** Where the kernel happens to put a map in memory changes a run by a fifth, so the programs are loaded several times. */
+const LOADS = 3;
 
 interface Condition {
   readonly name: string;
@@ -58,30 +60,42 @@ export async function measureConnects(
   { rounds, seconds }: Length,
   progress: (line: string) => void,
 ): Promise<ConnectRow[]> {
-  const idle = new Enforcement(setting.lab, "idle");
-  const full = new Enforcement(setting.lab, "full");
+  const loads: Programs[] = [];
   try {
-    const want = population(setting);
-    const { refused } = await full.dataplane.apply(want);
-    if (refused.length > 0) throw new Error(`fill the maps: ${refused.length} guards were refused`);
-    await idle.dataplane.apply({ ...want, guards: [] });
-    const meter = new Meter(setting, { idle, full });
+    for (let load = 0; load < LOADS; load++) loads.push(await loadPrograms(setting, load));
+    const meter = new Meter(setting, loads);
     const samples = new Map(conditions.map(({ name }) => [name, [] as Sample[]]));
     for (let round = 0; round < rounds; round++) {
       // Forth and back: whatever drifts hits all conditions alike.
       for (const condition of round % 2 === 0 ? conditions : conditions.toReversed()) {
-        samples.get(condition.name)?.push(await meter.measure(condition, seconds));
+        samples.get(condition.name)?.push(await meter.measure(condition, round, seconds));
       }
-      progress(`round ${round + 1} of ${rounds}`);
+      if ((round + 1) % 5 === 0) progress(`round ${round + 1} of ${rounds}`);
     }
-    const programNs = new Map<string, number>();
-    for (const condition of conditions)
-      programNs.set(condition.name, await meter.programTime(condition, rounds));
+    progress("the kernel's own count");
+    const programNs = await meter.programTimes(rounds);
     return conditions.map((condition) => rowOf(condition, samples, programNs));
   } finally {
-    idle.close();
-    full.close();
+    for (const { idle, full } of loads) {
+      idle.close();
+      full.close();
+    }
   }
+}
+
+interface Programs {
+  readonly idle: Enforcement;
+  readonly full: Enforcement;
+}
+
+async function loadPrograms(setting: Setting, load: number): Promise<Programs> {
+  const idle = new Enforcement(setting.lab, `idle-${load}`);
+  const full = new Enforcement(setting.lab, `full-${load}`);
+  const want = population(setting);
+  const { refused } = await full.dataplane.apply(want);
+  if (refused.length > 0) throw new Error(`fill the maps: ${refused.length} guards were refused`);
+  await idle.dataplane.apply({ ...want, guards: [] });
+  return { idle, full };
 }
 
 function population({ lab, caller, server }: Setting) {
@@ -108,51 +122,54 @@ interface Sample {
 class Meter {
   readonly #caller: Pick<PodHandle, "spawn">;
   readonly #address: string;
-  readonly #programs: { readonly idle: Enforcement; readonly full: Enforcement };
+  readonly #loads: readonly Programs[];
 
-  constructor(
-    { caller, server }: Setting,
-    programs: { readonly idle: Enforcement; readonly full: Enforcement },
-  ) {
+  constructor({ caller, server }: Setting, loads: readonly Programs[]) {
     // The server has the other processor.
     this.#caller = {
       spawn: (command) =>
         caller.spawn(["taskset", "-c", "0", ...(typeof command === "string" ? [] : command)]),
     };
     this.#address = server.ipv4;
-    this.#programs = programs;
+    this.#loads = loads;
   }
 
-  async measure(condition: Condition, seconds: number): Promise<Sample> {
-    this.#switch(condition);
+  async measure(condition: Condition, round: number, seconds: number): Promise<Sample> {
+    this.#switch(condition, round);
     const counts = await this.#dial(condition, seconds);
     return { perSecond: (counts.ok + total(counts)) / counts.seconds, p50: counts.p50, p99: counts.p99 };
   }
 
-  /** Statistics slow every program down a little, so they are on for this only. */
-  async programTime(condition: Condition, rounds: number): Promise<number> {
-    if (condition.programs === "none") return Number.NaN;
-    const programs = this.#programs[condition.programs];
-    this.#switch(condition);
-    const times: number[] = [];
+  /** By condition, ns. Statistics slow every program down a little, so they are on for this only. */
+  async programTimes(rounds: number): Promise<Map<string, number>> {
+    const times = new Map<string, number[]>();
     const statistics = loadNative().enableStats();
     try {
       for (let round = 0; round < rounds; round++) {
-        const before = programs.runs();
-        await this.#dial(condition, 0.2);
-        const after = programs.runs();
-        times.push(Number(after.ns - before.ns) / Number(after.count - before.count));
+        for (const condition of conditions) {
+          const programs = this.#switch(condition, round);
+          if (programs === undefined) continue;
+          const before = programs.runs();
+          await this.#dial(condition, 0.1);
+          const after = programs.runs();
+          const ns = Number(after.ns - before.ns) / Number(after.count - before.count);
+          times.set(condition.name, [...(times.get(condition.name) ?? []), ns]);
+        }
       }
     } finally {
       statistics.close();
     }
-    return median(times);
+    return new Map([...times].map(([name, all]) => [name, median(all)]));
   }
 
-  #switch({ programs }: Condition): void {
-    const wanted = programs === "none" ? undefined : this.#programs[programs];
-    for (const other of Object.values(this.#programs)) if (other !== wanted) other.detach();
+  /** Puts the condition's programs in force, and no others; each round another load of them. */
+  #switch({ programs }: Condition, round: number): Enforcement | undefined {
+    const wanted = programs === "none" ? undefined : this.#loads[round % LOADS]?.[programs];
+    for (const load of this.#loads) {
+      for (const other of Object.values(load)) if (other !== wanted) other.detach();
+    }
     wanted?.attach();
+    return wanted;
   }
 
   async #dial({ name, port, result }: Condition, seconds: number): Promise<Counts & { seconds: number }> {

@@ -1,12 +1,13 @@
 /** A cluster's worth of guards and pods as the dataplane is told of them. Addresses are those set aside for benchmarks. */
 import type { WantGuard, WantPod } from "../../agent/dataplane/want.ts";
 import { NO_CONTEXT } from "../../agent/guard/context.ts";
-import { decide, scopeOf } from "../../agent/guard/decide.ts";
+import { decide } from "../../agent/guard/decide.ts";
 import type { GuardPolicy } from "../../agent/guard/guard.ts";
 import { computeGuards } from "../../agent/guard/guards.ts";
 import type { IpAddress } from "../../agent/model/address.ts";
 import type { PodIdentity } from "../../agent/model/identity.ts";
 import { parsePolicy } from "../../agent/policy/parse.ts";
+import { subjectScope } from "../../agent/policy/placement.ts";
 
 const M = "conn.k8s.pod.metadata";
 
@@ -56,7 +57,7 @@ export function guardOf(
     key,
     destinations,
     nodePorts: [],
-    scope: scopeOf(guard, routes),
+    scope: subjectScope(parsed.policy),
     decide: (identity) => decide(guard, identity, routes),
   };
 }

@@ -13,7 +13,7 @@ const BPF = join(import.meta.dirname, "../../bpf");
 const HEADER = readFileSync(join(BPF, "abi.h"), "utf8");
 
 /** Only the programs read and write these. */
-const KERNEL_ONLY = ["event_limit", "event_limit_key", "forwarded"];
+const KERNEL_ONLY = ["event_limit", "event_limit_key", "event_recent", "forwarded"];
 const structNames = [...HEADER.matchAll(/^struct (\w+) \{/gm)].map(([, name = ""]) => name);
 
 /** `#define NAME 12`, `NAME = 12,` and `#define NAME 0xffff` of the header. */

@@ -26,6 +26,8 @@ type Family = (typeof families)[number];
 
 const NODE = { ipv4: "192.0.2.10", ipv6: "2001:db8::10" };
 const EXTERNAL_IP = "203.0.113.7";
+/** The port of a Service that only forwards. */
+const SIGN = 8888;
 const PORTS = { doors: 30080, open: 30081, lenient: 30082 };
 
 /** Fail-open: who cannot be identified gets in, who is known and not a friend does not. */
@@ -34,9 +36,9 @@ const lenient: RuleWish = {
   actions: [{ type: "deny" }],
 };
 
-/** A Service without backends: what it leads to is its guard's doing. */
+/** A Service without backends: what it leads to is its guard's doing, at another port. */
 const signpost = (name: string, url: string) => [
-  service("shop", name, { selector: undefined }),
+  service("shop", name, { selector: undefined, ports: [{ port: SIGN }] }),
   guard("shop", name, [forwardTo(url)]),
 ];
 
@@ -104,18 +106,18 @@ describe.skipIf(obstacle() !== undefined)("a connection", () => {
   }
 
   describe.each(families)("that a policy forwards, over %s", (family) => {
-    const to = (from: Runner, name: string) => dial(from, clusterIp(name, family), 80);
+    const to = (from: Runner, name: string) => dial(from, clusterIp(name, family), SIGN);
     const packet = family === "IPv6" ? "IPv6" : "IPv4";
 
     test("reaches the other Service, and getpeername says what was dialled", async () => {
       const dialled = await to(friend(), "front");
       expect(dialled.reply).toBe(`shop/back ${packet === "IPv6" ? friend().ipv6 : friend().ipv4}`);
-      expect(dialled.peer).toBe(`${clusterIp("front", family)} 80`);
+      expect(dialled.peer).toBe(`${clusterIp("front", family)} ${SIGN}`);
       expect(await verdict(dialled)).toMatchObject({
         verdict: "forward",
         reason: "rule",
         policy: { kind: "ConnectionPolicy", namespace: "shop", name: "front" },
-        destination: { address: clusterIp("front", packet), port: 80, service: "shop/front" },
+        destination: { address: clusterIp("front", packet), port: SIGN, service: "shop/front" },
         forwarded_to: { address: clusterIp("back", packet), port: 80, service: "shop/back" },
       });
     });
@@ -134,7 +136,7 @@ describe.skipIf(obstacle() !== undefined)("a connection", () => {
     test("goes through four forwards and no more", async () => {
       const four = await to(friend(), "hop-4");
       expect(four.reply).toMatch(/^shop\/back /);
-      expect(four.peer).toBe(`${clusterIp("hop-4", family)} 80`);
+      expect(four.peer).toBe(`${clusterIp("hop-4", family)} ${SIGN}`);
       const five = await to(friend(), "hop-5");
       expect(five.error).toBe("EPERM");
       expect(await verdict(five)).toMatchObject({ verdict: "deny", reason: "loop" });

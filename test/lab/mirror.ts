@@ -88,9 +88,15 @@ export class Mirror<T extends KubeObject> {
       const status = object as unknown as { code: number; reason: string; message: string };
       throw new ApiError(status.code, status.reason, status.message);
     }
-    if (type === "DELETED") this.#objects.delete(keyOf(object));
+    if (type === "DELETED") this.#delete(object);
     if (type === "ADDED" || type === "MODIFIED") this.#objects.set(keyOf(object), object);
     if (type !== "BOOKMARK") this.#changed();
     return object.metadata.resourceVersion;
+  }
+
+  /** A late DELETE must not take away what has the name now. */
+  #delete(object: T): void {
+    const have = this.#objects.get(keyOf(object));
+    if (have?.metadata.uid === object.metadata.uid) this.#objects.delete(keyOf(object));
   }
 }

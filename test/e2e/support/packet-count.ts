@@ -19,7 +19,9 @@ export async function countPackets(netns: string, ports: readonly number[]): Pro
   await must(inNetns(netns, ["nft", "-f", "-"]), { input: table });
   return {
     take: async () => {
-      const text = await must(inNetns(netns, ["nft", "-j", "reset", "counters", "table", "inet", "podgate_test"]));
+      const text = await must(
+        inNetns(netns, ["nft", "-j", "reset", "counters", "table", "inet", "podgate_test"]),
+      );
       const { nftables } = JSON.parse(text) as { nftables: { counter?: { packets: number } }[] };
       return nftables.reduce((sum, { counter }) => sum + (counter?.packets ?? 0), 0);
     },

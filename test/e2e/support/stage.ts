@@ -1,5 +1,5 @@
 /** A lab with the real agent in it, and callers that dial: what the tests of documented behaviour stand on. */
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { leftovers } from "../../lab/cleanup.ts";
 import { must, run } from "../../lab/command.ts";
 import type { KubeObject, Service } from "../../lab/kube-objects.ts";
@@ -23,8 +23,8 @@ export interface Acceptance {
   readonly observedGeneration: number;
 }
 
-/** Every verdict has its line: what is not logged was not judged. */
-const EVERY_LINE = ["--events-per-second", "100000"];
+/** Enough for every connect of a test but a barrage: what has no line was not judged. */
+const EVERY_LINE = ["--events-per-second", "200"];
 const SENTINEL = "sentinel.sentinel:80";
 const RESOURCES: Readonly<Record<string, string>> = {
   AgentEndpoint: "agentendpoints.ngrok.k8s.ngrok.com",
@@ -71,9 +71,13 @@ export class Stage {
     this.#agent = await this.lab.startAgent({ args: [...EVERY_LINE, ...args] });
   }
 
-  /** Ends it as a rolling update would, and starts another. */
+  /** Ends it as a rolling update would. */
+  stopAgent(): Promise<void> {
+    return this.lab.deletePod("podgate-system", this.#agent);
+  }
+
   async restartAgent(...args: readonly string[]): Promise<void> {
-    await this.lab.deletePod("podgate-system", this.#agent);
+    await this.stopAgent();
     await this.startAgent(...args);
   }
 
@@ -118,19 +122,27 @@ export class Stage {
     });
   }
 
+  /** Every watch of pods begins again from a list, the lab's own too: whatever was sent to them, they know the truth. */
+  async relistPods(): Promise<void> {
+    this.lab.api.faults.compact();
+    this.lab.api.faults.expireWatches({ resource: "pods" });
+    await this.lab.settled();
+  }
+
   log(): Promise<string> {
     return this.lab.log("podgate-system", this.#agent);
   }
 
   /** Waits until dialling comes to what is expected. */
   async until(from: string | PodHandle, to: string | Destination, expected: Expected): Promise<void> {
-    await expect.poll(() => this.dial(from, to), { timeout: 15_000, interval: 20 }).toMatchObject(expected);
+    const meets = async () => expect(await this.dial(from, to)).toMatchObject(expected);
+    await vi.waitFor(meets, { timeout: 15_000, interval: 20 });
   }
 
   /** Waits until the object's `Accepted` condition is as expected. */
   async untilAccepted(kind: string, key: string, expected: Partial<Acceptance> | Expected): Promise<void> {
-    const condition = () => this.#accepted(kind, key);
-    await expect.poll(condition, { timeout: 25_000, interval: 50 }).toMatchObject(expected);
+    const meets = () => expect(this.#accepted(kind, key)).toMatchObject(expected);
+    await vi.waitFor(meets, { timeout: 25_000, interval: 50 });
   }
 
   #accepted(kind: string, key: string): Acceptance | undefined {

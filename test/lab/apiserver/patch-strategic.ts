@@ -87,14 +87,19 @@ function mergeLists(target: unknown[], patch: unknown[], key: string, kind: stri
   }
   const merged = [...target];
   for (const element of patch.map(objectOr)) {
-    const same = (other: unknown) => equal(objectOr(other)[key], element[key]);
-    const found = merged.findIndex(same);
+    const found = merged.findIndex((other) => isSameElement(objectOr(other), element, key));
     if (element.$patch === "delete") {
       if (found >= 0) merged.splice(found, 1);
     } else if (found >= 0) merged[found] = mergeObjects(objectOr(merged[found]), element, kind);
     else merged.push(withoutDirectives(element));
   }
   return merged;
+}
+
+/** One port number may be there once for each protocol, as a DNS Service has it; a patch need not say which. */
+function isSameElement(a: JsonObject, b: JsonObject, key: string): boolean {
+  const protocols = [a.protocol, b.protocol].filter((protocol) => protocol !== undefined);
+  return equal(a[key], b[key]) && new Set(protocols).size < 2;
 }
 
 /** Elements named in `order` come in that order, the others stay behind them. */

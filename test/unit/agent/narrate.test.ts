@@ -7,7 +7,7 @@ import { PolicyNumbers } from "../../../agent/dataplane/numbers.ts";
 import { computeGuards } from "../../../agent/guard/guards.ts";
 import { lastValidInMemory } from "../../../agent/guard/last-valid.ts";
 import { policyReader, resolvePolicies } from "../../../agent/guard/policies.ts";
-import { DEFAULT_PREFIXES } from "../../../agent/identity/annotations.ts";
+import { identityReader } from "../../../agent/identity/pod-identity.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import { Narrator } from "../../../agent/narrate.ts";
 import { verdictFields } from "../../../agent/verdict/record.ts";
@@ -52,14 +52,14 @@ function line(rules: readonly Rule[], made: Partial<KernelEvent>, parts: Partial
   });
   const policies = resolvePolicies(view, lastValidInMemory(), policyReader());
   const numbers = new PolicyNumbers();
-  const narrator = new Narrator({ podUid: () => web.uid, policies: numbers }, DEFAULT_PREFIXES);
+  const narrator = new Narrator({ podUid: () => web.uid, policies: numbers }, identityReader());
   narrator.learn({
     snapshot: view,
     policies,
     guardSet: computeGuards(view, policies, OPTIONS),
     registration: { registered: [], unresolved: [] },
     nodeAddresses: new Set(),
-    applied: { refused: [], pressure: [], changes: 0 },
+    applied: { refused: [], pressure: [], unguarded: 0, changes: 0 },
     conditions: [],
   });
   const event: KernelEvent = {

@@ -215,6 +215,19 @@ describe("over HTTP", () => {
     expect(again.body.metadata.resourceVersion).toBe(body.metadata.resourceVersion);
   });
 
+  test("apply keeps a port that a Service has for two protocols", async () => {
+    const ports = [
+      { name: "dns", port: 53, protocol: "UDP" },
+      { name: "dns-tcp", port: 53, protocol: "TCP" },
+    ];
+    const config = { apiVersion: "v1", kind: "Service", metadata: { name: "dns" }, spec: { ports } };
+    const at = "/api/v1/namespaces/default/services/dns";
+    for (const _ of ["created", "applied again"]) {
+      const { body } = await send("application/apply-patch+yaml", config, "?fieldManager=me", at);
+      expect(body.spec.ports).toMatchObject(ports);
+    }
+  });
+
   test("an applier's abandoned field goes, unless another applier has it", async () => {
     const at = "/api/v1/namespaces/default/configmaps/c";
     const apply = (manager: string, data: Record<string, string>) =>

@@ -94,12 +94,39 @@ describe("pod of this node", () => {
     expect(({} as Fields).p).toBeUndefined();
   });
 
-  test("has a config hash only as a mirror pod", () => {
-    expect(parsed(parseLocalPod, { metadata: { annotations } }).value).not.toHaveProperty("configHash");
-    const mirror = { ...annotations, "kubernetes.io/config.mirror": "abc" };
-    expect(parsed(parseLocalPod, { metadata: { annotations: mirror } }).value).toMatchObject({
-      configHash: "abc",
-    });
+  test("has a config hash only as kubelet writes its mirror pods", () => {
+    const owner = { apiVersion: "v1", kind: "Node", name: "node-a", controller: true };
+    const mirror = {
+      metadata: {
+        annotations: { ...annotations, "kubernetes.io/config.mirror": "abc" },
+        ownerReferences: [owner],
+      },
+      spec: { nodeName: "node-a" },
+    };
+    expect(parsed(parseLocalPod, mirror).value).toMatchObject({ configHash: "abc" });
+    const others: object[] = [
+      { metadata: { ...mirror.metadata, annotations } },
+      {
+        metadata: {
+          ...mirror.metadata,
+          annotations: { ...annotations, "kubernetes.io/config.mirror": "abd" },
+        },
+      },
+      { metadata: { ...mirror.metadata, annotations: { "kubernetes.io/config.mirror": "abc" } } },
+      { metadata: { ...mirror.metadata, annotations: {} } },
+      ...[
+        undefined,
+        null,
+        [],
+        [null],
+        [{ ...owner, name: "node-b" }],
+        [{ ...owner, kind: "ReplicaSet" }],
+        [{ ...owner, controller: false }],
+      ].map((ownerReferences) => ({ metadata: { ...mirror.metadata, ownerReferences } })),
+    ];
+    for (const each of others) {
+      expect(parsed(parseLocalPod, { ...mirror, ...each }).value).not.toHaveProperty("configHash");
+    }
   });
 
   test("keeps its labels and its service account", () => {
@@ -122,6 +149,33 @@ describe("pod of this node", () => {
 test("namespace: its name and labels", () => {
   const { value } = parsed(parseNamespace, { metadata: { labels: { tier: "gold" } } });
   expect(value).toMatchObject({ labels: new Map([["tier", "gold"]]) });
+});
+
+test("node: also the addresses that its pod ranges and network plugins give it", () => {
+  const { value } = parsed(parseNode, {
+    metadata: {
+      annotations: {
+        "projectcalico.org/IPv4VXLANTunnelAddr": "192.0.2.77",
+        "network.cilium.io/ipv6-cilium-host": "2001:db8:77::1/128",
+        "network.cilium.io/ipv4-cilium-host": "none",
+        "example.com/gateway": "192.0.2.88",
+      },
+    },
+    spec: {
+      podCIDR: "10.244.1.0/24",
+      podCIDRs: ["10.244.1.0/24", "2001:db8:1::/64", "10.0.0.9/32", "odd", 7],
+    },
+    status: { addresses: [{ type: "InternalIP", address: "192.0.2.10" }] },
+  });
+  expect(value?.addresses).toEqual([
+    "192.0.2.10",
+    "10.244.1.0",
+    "10.244.1.1",
+    "2001:db8:1::",
+    "2001:db8:1::1",
+    "192.0.2.77",
+    "2001:db8:77::1",
+  ]);
 });
 
 test("node: internal and external addresses, not host names", () => {

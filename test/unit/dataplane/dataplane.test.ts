@@ -458,3 +458,70 @@ test("any sequence of wishes ends with the kernel saying what the deciders say",
     { numRuns: 200 },
   );
 });
+
+describe("more addresses than the map holds", () => {
+  const many = (from: number, length: number) =>
+    Array.from({ length }, (_, i) => ({ address: `10.0.${(from + i) >> 8}.${(from + i) & 255}`, port: 80 }));
+  const caller = pod("a");
+
+  test("of new guards do not keep another guard's change out of the kernel", async () => {
+    maps = kernelMaps({ destinations: 100 });
+    dataplane = new Dataplane(maps, clock);
+    await dataplane.apply({ nodeAddresses: [], guards: [guard("old", () => allow)], pods: [caller] });
+    const greedy = guard("greedy", () => allow, { destinations: many(0, 500) });
+    const { refused, unguarded } = await dataplane.apply({
+      nodeAddresses: [],
+      guards: [greedy, guard("old", () => deny)],
+      pods: [caller],
+    });
+    expect(kernelVerdict(ADDRESS, 443, caller)).toBe("deny rule");
+    expect(refused).toEqual(["greedy"]);
+    expect(unguarded).toBe(500 - (95 - 1));
+    expect(kernelVerdict("10.0.0.0", 80, caller)).toBe("deny over-limit");
+  });
+
+  test("of a guard that has grown refuse that guard and nobody else", async () => {
+    maps = kernelMaps({ destinations: 100 });
+    dataplane = new Dataplane(maps, clock);
+    const growing = (length: number) => guard("growing", () => allow, { destinations: many(0, length) });
+    const apply = (length: number, answer: () => Verdict) =>
+      dataplane.apply({
+        nodeAddresses: [],
+        guards: [growing(length), guard("other", answer)],
+        pods: [caller],
+      });
+    await apply(10, () => allow);
+    expect((await apply(90, () => allow)).refused).toEqual([]);
+    expect(kernelVerdict("10.0.0.0", 80, caller)).toBe("allow fell-through");
+    expect((await apply(500, () => deny)).refused).toEqual(["growing"]);
+    expect(kernelVerdict(ADDRESS, 443, caller)).toBe("deny rule");
+    expect(kernelVerdict("10.0.0.0", 80, caller)).toBe("deny over-limit");
+    await apply(10, () => allow);
+    now += 60_000;
+    expect((await apply(10, () => allow)).refused).toEqual([]);
+    expect(kernelVerdict("10.0.0.0", 80, caller)).toBe("allow fell-through");
+    expect(kernelVerdict("10.0.0.50", 80, caller)).toBe("unguarded");
+  });
+});
+
+test("decisions that take long leave everybody else on the thread a turn", async () => {
+  const ticking: Clock = { now: () => Date.now(), sleep: () => Promise.resolve() };
+  const slow = () => {
+    for (const until = performance.now() + 2; performance.now() < until; );
+    return deny;
+  };
+  const pods = Array.from({ length: 300 }, (_, i) => pod(`p${i}`));
+  let longest = 0;
+  let before = performance.now();
+  const heartbeat = setInterval(() => {
+    longest = Math.max(longest, performance.now() - before);
+    before = performance.now();
+  }, 1);
+  try {
+    await new Dataplane(maps, ticking).apply({ nodeAddresses: [], guards: [guard("slow", slow)], pods });
+  } finally {
+    clearInterval(heartbeat);
+  }
+  expect(longest).toBeGreaterThan(0);
+  expect(longest).toBeLessThan(200);
+});

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { surfaceAnnotations } from "../../../agent/identity/annotations.ts";
-import { callerIdentity, podIdentity } from "../../../agent/identity/pod-identity.ts";
+import { callerIdentity, identityReader, podIdentity } from "../../../agent/identity/pod-identity.ts";
 import { UNKNOWN } from "../../../agent/model/connection.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 
@@ -185,6 +185,13 @@ describe("the identity of a pod", () => {
 
   it("has no address of its own on its node's network", () => {
     expect(podIdentity(localPod({ hostNetwork: true })).addresses).toEqual([]);
+  });
+
+  it("is the same value for the same pod, and another for a pod that changed", () => {
+    const identityOf = identityReader();
+    const [pod, changed] = [localPod(), localPod({ annotations: new Map([["podgate.dev/team", "ledger"]]) })];
+    expect(identityOf(pod)).toBe(identityOf(pod));
+    expect(identityOf(changed)).toEqual(podIdentity(changed));
   });
 
   it("10: is nobody's where the pod shares its node's network", () => {

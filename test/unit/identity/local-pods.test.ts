@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { podCgroupOf } from "../../../agent/identity/cgroup-path.ts";
 import { listPodCgroups, type PodCgroup } from "../../../agent/identity/cgroup-tree.ts";
-import { lingeringPods, registerPods, type TaskNetns } from "../../../agent/identity/local-pods.ts";
+import {
+  lingeringPods,
+  ownAddressesOf,
+  registerPods,
+  type TaskNetns,
+} from "../../../agent/identity/local-pods.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import { treeOf } from "./tree.ts";
 
@@ -104,6 +109,20 @@ describe("which directories are a pod's", () => {
     const result = register({ pods: [job, running], directories, tasks: [[7n, 900n, 102n]] });
     expect(result.registered).toEqual([[running, [102n], [7n]]]);
     expect(result.unresolved).toEqual([[job, "it is completed"]]);
+  });
+
+  it("counts the namespace a pod was given, however many the pod makes within itself", () => {
+    const [a, b] = [pod(A), pod(B)];
+    const directories = [directory(`pod${A}`), directory(`pod${B}`)];
+    const made = Array.from({ length: 40_000 }, (_, i) => [BigInt(100_000 - i), 900n, 101n] as const);
+    const tasks = [...made, [7n, 900n, 101n], [8n, 900n, 102n]] as const;
+    const began = performance.now();
+    const { registered } = register({ pods: [a, b], directories, tasks });
+    expect(performance.now() - began).toBeLessThan(1000);
+    const [ofA, ofB] = registered.map(([, , cookies]) => cookies as bigint[]);
+    expect(ofA).toHaveLength(16);
+    expect(ofA?.[0]).toBe(7n);
+    expect(ofB).toEqual([8n]);
   });
 
   it.each([
@@ -300,5 +319,25 @@ describe("which network namespaces are a pod's", () => {
       [7n, 102n],
     ] as const;
     expect(cookies(tasks, { pods: [a], directories: both })).toEqual([[7n]]);
+  });
+});
+
+describe("the addresses at which a pod is itself", () => {
+  const own = (pod: LocalPod, ...others: LocalPod[]) =>
+    ownAddressesOf(pod, (address) => [pod, ...others].filter(({ ips }) => ips.includes(address)));
+
+  it("are its own, of both families", () => {
+    const dual = pod(A, { ips: ["192.0.2.1", "2001:db8::1"] });
+    expect(own(dual, pod(B, { ips: ["192.0.2.2"] }))).toEqual(["192.0.2.1", "2001:db8::1"]);
+  });
+
+  it("are not those that another live pod has too: one of the two objects is late", () => {
+    const [old, heir] = [pod(A, { ips: ["192.0.2.1", "2001:db8::1"] }), pod(B, { ips: ["192.0.2.1"] })];
+    expect(own(old, heir)).toEqual(["2001:db8::1"]);
+    expect(own(heir, old)).toEqual([]);
+  });
+
+  it("are none in the node's network", () => {
+    expect(own(pod(A, { hostNetwork: true }))).toEqual([]);
   });
 });

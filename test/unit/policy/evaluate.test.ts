@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { alwaysTerminates } from "../../../agent/policy/evaluate.ts";
+import { type Identity, unresolved } from "../../../agent/model/identity.ts";
+import { alwaysTerminates, type Evaluate, rememberingEvaluate } from "../../../agent/policy/evaluate.ts";
 import type { Expression, Policy, Rule } from "../../../agent/policy/policy.ts";
 import { constant } from "../../../agent/policy/template.ts";
-import { ask, decide, deny, forward, pod, policyOf, rule, said } from "./builders.ts";
+import { ask, CONNECTION, decide, deny, factsOf, forward, M, pod, policyOf, rule, said } from "./builders.ts";
 
 function stub(result: unknown): Expression {
   return {
@@ -119,5 +120,77 @@ describe("alwaysTerminates", () => {
     expect(alwaysTerminates(policyOf(rule("false"), forward))).toBe(true);
     expect(alwaysTerminates(policyOf(rule("true")))).toBe(false);
     expect(alwaysTerminates(policyOf())).toBe(false);
+  });
+});
+
+describe("an evaluation that remembers", () => {
+  const resolve = () => undefined;
+
+  /** A policy that denies the namespace payments, and how often it was asked. */
+  function counted(scope: Policy["scope"], reads: readonly string[]) {
+    let asked = 0;
+    const expression: Expression = {
+      text: "counted",
+      reads: new Set(reads),
+      evaluate: (values) => {
+        asked += 1;
+        return (
+          (values as { conn: { k8s: { pod: { metadata: { namespace: string } } } } }).conn.k8s.pod.metadata
+            .namespace === "payments"
+        );
+      },
+    };
+    const rules = [{ index: 0, name: "", expressions: [expression], actions: [{ type: "deny" as const }] }];
+    const policy: Policy = { rules, scope, reads: new Set(reads), readsPod: true };
+    return { policy, asked: () => asked };
+  }
+  const NAMESPACE = [`${M}.namespace`];
+  const remembered = (remember: Evaluate, policy: Policy, identity: Identity) =>
+    remember(policy, factsOf(identity), resolve);
+
+  it("asks again for another pod, another value of the same pod, another policy, and nobody", () => {
+    const remember = rememberingEvaluate();
+    const { policy, asked } = counted("pod", NAMESPACE);
+    const [first, changed] = [pod(), pod()];
+    for (const caller of [first, first, changed, unresolved("x"), unresolved("y")]) {
+      expect(remembered(remember, policy, caller)).toEqual(ask(policy, caller));
+    }
+    const byEvaluateItself = 5;
+    expect(asked() - byEvaluateItself).toBe(3);
+    const other = counted("pod", NAMESPACE);
+    expect(remembered(remember, other.policy, first)).toMatchObject({
+      kind: "deny",
+      reason: "rule",
+      rule: 0,
+    });
+    expect(other.asked()).toBe(1);
+  });
+
+  it("asks once for all pods of a namespace where nothing else is read", () => {
+    const remember = rememberingEvaluate();
+    const { policy, asked } = counted("namespace", NAMESPACE);
+    expect(remembered(remember, policy, pod())).toMatchObject({ kind: "deny", rule: 0 });
+    expect(remembered(remember, policy, pod({ id: "2", name: "b" }))).toMatchObject({
+      kind: "deny",
+      rule: 0,
+    });
+    expect(asked()).toBe(1);
+    expect(remembered(remember, policy, pod({ namespace: "sandbox" }))).toMatchObject({
+      kind: "fell-through",
+    });
+    remembered(remember, policy, pod({ errorCode: "ERR_NGROK_28000" }));
+    remembered(remember, policy, unresolved("x"));
+    expect(asked()).toBe(4);
+  });
+
+  it("always asks a policy that hangs on more than the caller", () => {
+    const remember = rememberingEvaluate();
+    const { policy, asked } = counted("pod", [...NAMESPACE, "conn.server_port"]);
+    for (const port of [80, 443]) {
+      const connection = { ...CONNECTION, server: { ip: "192.0.2.1", port } };
+      remember(policy, factsOf(pod(), connection), resolve);
+      remember(policy, factsOf(pod(), connection), resolve);
+    }
+    expect(asked()).toBe(4);
   });
 });

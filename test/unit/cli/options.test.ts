@@ -1,0 +1,97 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { InvalidArgumentError } from "commander";
+import { describe, expect, test } from "vitest";
+import {
+  isOlder,
+  namespaceList,
+  oneOf,
+  requireKernel,
+  resolveCgroupRoot,
+  wholeNumber,
+} from "../../../agent/cli/options.ts";
+
+describe("the kernel's version", () => {
+  test.each([
+    ["5.10.0-28-amd64", false],
+    ["5.10", false],
+    ["5.9.16", true],
+    ["5.4.0-150-generic", true],
+    ["4.19.0", true],
+    ["4.99.1", true],
+    ["6.1.0-1-cloud-amd64", false],
+    ["6.18.44-fc-v669", false],
+    ["10.0.0", false],
+  ])("%s: older than 5.10 is %s", (version, older) => {
+    expect(isOlder(version, "5.10")).toBe(older);
+  });
+
+  test("that is too old is refused in one line that says which is needed", () => {
+    expect(() => requireKernel("4.19.0-26-amd64")).toThrow(
+      /^run on Linux 4\.19\.0-26-amd64: Podgate needs 5\.10 or newer$/,
+    );
+    expect(() => requireKernel("5.10.0")).not.toThrow();
+  });
+});
+
+describe("an option's value", () => {
+  test.each([
+    ["default", ["default"]],
+    ["default,kube-system", ["default", "kube-system"]],
+    [" default , platform-2 ,", ["default", "platform-2"]],
+    ["", []],
+  ])("%j is a list of namespaces", (text, names) => {
+    expect(namespaceList(text)).toEqual(names);
+  });
+
+  test.each([
+    "Default",
+    "a b",
+    "-a",
+    "a-",
+    "a.b",
+    "a/b",
+    "x".repeat(64),
+  ])("%j is no list of namespaces", (text) => {
+    expect(() => namespaceList(text)).toThrow(InvalidArgumentError);
+  });
+
+  test.each([
+    ["0", 0],
+    ["10", 10],
+    ["999999", 999_999],
+  ])("%s is a whole number", (text, number) => {
+    expect(wholeNumber(text)).toBe(number);
+  });
+
+  test.each(["", "-1", "1.5", "1e3", "0x10", " 1", "1000000", "ten"])("%j is no whole number", (text) => {
+    expect(() => wholeNumber(text)).toThrow("use a whole number.");
+  });
+
+  test("is one of the choices, or the error names them", () => {
+    const read = oneOf(["none", "cgroup"]);
+    expect(read("cgroup")).toBe("cgroup");
+    expect(() => read("toString")).toThrow("use one of none, cgroup.");
+  });
+});
+
+describe("the pods' cgroup", () => {
+  test("is the directory given, without slashes at its end", () => {
+    const directory = mkdtempSync(join(tmpdir(), "podgate-options-"));
+    try {
+      expect(resolveCgroupRoot(directory)).toBe(directory);
+      expect(resolveCgroupRoot(`${directory}//`)).toBe(directory);
+      expect(resolveCgroupRoot("/")).toBe("/");
+      const file = join(directory, "file");
+      writeFileSync(file, "");
+      for (const wrong of [file, join(directory, "missing")]) {
+        expect(() => resolveCgroupRoot(wrong)).toThrow(
+          `use --cgroup-root ${wrong}: there is no such directory`,
+        );
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
