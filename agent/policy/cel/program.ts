@@ -7,12 +7,15 @@ import { callMatches, callStep } from "./call.ts";
 import { compare, equal } from "./compare.ts";
 import { comprehensionStep } from "./comprehension.ts";
 import { has, index, isIn, listStep, mapStep, select } from "./container.ts";
-import { type Step, whenValue } from "./frame.ts";
+import { EXHAUSTED, type Step, whenValue } from "./frame.ts";
 import { functionsNamed, methodsNamed } from "./functions/library.ts";
 import type { Pattern } from "./regex.ts";
 import { noOverload } from "./type-of.ts";
-import { Failure, MIN_INT, TypeValue, Uint, type Value } from "./value.ts";
+import { Failure, MIN_INT, sizeOf, TypeValue, Uint, type Value } from "./value.ts";
 import { isSmallestInteger, type Meaning } from "./vocabulary.ts";
+
+/** Characters or elements: more than one value of a policy usually has. */
+const SMALL = 2_048;
 
 /** What earlier passes found out. */
 export interface Plan {
@@ -168,13 +171,15 @@ function constant(value: Value | Failure): Step {
   return () => value;
 }
 
-/** The left operand's failure goes before the right one's. */
+/** The left operand's failure goes before the right one's. Up to `SMALL` an operation is as good as free. */
 function both(left: Step, right: Step, use: (left: Value, right: Value) => Value | Failure): Step {
   return (frame) => {
     const a = left(frame);
     if (a instanceof Failure) return a;
     const b = right(frame);
-    return b instanceof Failure ? b : use(a, b);
+    if (b instanceof Failure) return b;
+    const size = sizeOf(a) + sizeOf(b);
+    return size <= SMALL || frame.spend(size / 8) ? use(a, b) : EXHAUSTED;
   };
 }
 

@@ -163,7 +163,7 @@ const cases: Readonly<Record<string, readonly [text: string, value: string][]>> 
     ["has(vars.any.text.nope)", "error: a string has no field nope"],
     ["has(vars.missing)", "false"],
     ["vars.missing", "error: there is no value for vars.missing"],
-    ["has(conn.pod) && has(conn.client_ip)", "true"],
+    ["has(conn.pod) && has(conn.client_ip) && has(vars.inner) && has(vars.inner.deep)", "true"],
   ],
 };
 
