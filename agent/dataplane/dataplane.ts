@@ -158,8 +158,7 @@ export class Dataplane {
     const nameless = guards.filter(({ key }) => this.#guardNumbers.get(key) === undefined);
     if (nameless.length === 0) return;
     const divided = this.#addresses.divided(guards);
-    const free = (number: number) =>
-      !held.has(number) && !divided.has(number) && this.#verdicts.has(number);
+    const free = (number: number) => !held.has(number) && !divided.has(number) && this.#verdicts.has(number);
     for (const guard of nameless) {
       const number = this.#addresses.incumbent(guard, free);
       if (number === undefined) continue;
