@@ -21,9 +21,9 @@ interface Flags {
 const VERDICTS = "verdicts.txt";
 
 const HELP = `
-A directory with a ${TESTS} is a case; others are searched for such. Beside it, in files of any names: the objects with
-policies, and if you like a cluster (Pods, Services, Namespaces ...). Without any Service, those that tests and objects
-name are taken to exist. ${TESTS}:
+A directory with a ${TESTS} is a case; others are searched for such. Beside it, in files of any names: the objects
+with policies, and if you like a cluster (Pods, Services, Namespaces ...). Without any Service, those that tests and
+objects name are taken to exist. ${TESTS}:
 
   to: ledger.payments:443                    # for tests that do not say
   tests:
@@ -36,11 +36,12 @@ name are taken to exist. ${TESTS}:
       reason: rule                           # this and what follows where you want to be exact
       rule: 1                                # counted from 0, or the rule's name
       policy: AgentEndpoint/payments/ledger
-    - {name: nobody known gets in, from: unresolved, expect: deny}
+    - {name: nobody unknown gets in, from: unresolved, expect: deny}
 
 More keys: to (service.namespace:port, namespace/pod:port, address:port), target (of a forward), audited (with the
-audited policies), logs (what log actions record), clientPort and time (one connection instead of all); of a described pod: name, uid, ip, node,
-labels, serviceAccount, hostNetwork. ${VERDICTS}, where there is one, must be what the kernel would hold.
+audited policies), logs (what log actions record), clientPort and time (one connection instead of all); of a described
+pod: name, uid, ip, node, labels, serviceAccount, hostNetwork; of the file: trustedNamespaces.
+${VERDICTS}, where there is one, must be what the kernel would hold.
 
 Exit status: 0 all pass, 1 a test fails, 2 the files or the command line are wrong.
 

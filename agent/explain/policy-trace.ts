@@ -1,6 +1,6 @@
 /** Policies looked at while they are asked: every rule, every expression with what it saw, and where it leads. */
 import type { FallThrough } from "../guard/guard.ts";
-import type { Judged, Watcher } from "../guard/judge.ts";
+import type { Judged, Watcher } from "../guard/journey.ts";
 import { targetOf } from "../guard/target.ts";
 import { refKey } from "../model/objects.ts";
 import type { Outcome, Rule } from "../policy/policy.ts";

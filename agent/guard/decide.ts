@@ -6,7 +6,8 @@ import type { SubjectScope } from "../policy/policy.ts";
 import { combine, sameEffect } from "./combine.ts";
 import { connectionAhead, familyOf } from "./context.ts";
 import type { Guard } from "./guard.ts";
-import { type Caller, judgeGuardPolicy } from "./judge.ts";
+import type { Caller } from "./journey.ts";
+import { judgeGuardPolicy } from "./judge.ts";
 import type { Routes } from "./routes.ts";
 
 /** For every connection of the caller to the guard's addresses; "proxy" where they could differ. Never throws. */

@@ -1,29 +1,14 @@
 /** What one policy decides about one connection, with its forwards followed to the end. */
-
-import { type Connection, type EndpointFacts, type Known, UNKNOWN } from "../model/connection.ts";
-import type { Identity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import type { Decision, LogMetadata, Reason } from "../model/verdict.ts";
-import type { Outcome } from "../policy/policy.ts";
-import type { Observer, Resolve } from "../policy/run.ts";
 import { type EndpointUrl, parseUpstreamUrl } from "../policy/url.ts";
 import { combine } from "./combine.ts";
-import type { FallThrough, GuardPolicy, InForce, ServiceRef } from "./guard.ts";
-import type { RegisteredEndpoint, Route, Routes } from "./routes.ts";
+import { forwardFault } from "./forward-fault.ts";
+import type { GuardPolicy } from "./guard.ts";
+import { type Caller, isLoop, type Journey, type Judged, type Trail, type Watcher } from "./journey.ts";
+import type { RegisteredEndpoint, Routes } from "./routes.ts";
 import { targetOf } from "./target.ts";
 import { describeOutcome } from "./words.ts";
-
-/** Endpoints that one forward may lead through, one after another. */
-const MAX_CHAIN = 4;
-/** Policies run for one decision. Many endpoints under one url, chained, would otherwise multiply. */
-const MAX_POLICIES = 64;
-
-export interface Caller {
-  readonly identity: Identity;
-  readonly connection: Connection;
-  /** Of the addresses between which it connects. */
-  readonly family: Known<4 | 6>;
-}
 
 export interface JudgedPolicy {
   readonly decision: Decision;
@@ -31,14 +16,6 @@ export interface JudgedPolicy {
   readonly suppressed: boolean;
   /** What the `log` actions of all policies on the way recorded, in the order in which they ran. */
   readonly log: readonly LogMetadata[];
-}
-
-/** Sees every policy that is asked on the way, for who explains the decision. */
-export interface Watcher {
-  /** `depth`: how many endpoints led here. */
-  asked(judged: Judged, depth: number): Observer | undefined;
-  /** Undefined: there are no rules that can be run. */
-  answered(judged: Judged, outcome: Outcome | undefined): void;
 }
 
 /** A policy of a guard, asked on its own. */
@@ -53,34 +30,6 @@ export function judgeGuardPolicy(
   const { home } = policy;
   const decision = judge(policy, { caller, routes, home, auditedRefuse, path: [], trail, watcher });
   return { decision, suppressed: trail.suppressed, log: trail.log };
-}
-
-export interface Judged {
-  readonly object: ObjectRef;
-  readonly inForce: InForce;
-  readonly fallThrough: FallThrough;
-  readonly endpoint: EndpointFacts;
-}
-
-interface Journey {
-  readonly caller: Caller;
-  readonly routes: Routes;
-  /** The Services dialled. */
-  readonly home: readonly ServiceRef[];
-  /** Whether an audited endpoint on the way may refuse: asked to learn what it would have said. */
-  readonly auditedRefuse: boolean;
-  /** Keys of the objects on the way here, the guarding one first. */
-  readonly path: readonly string[];
-  readonly trail: Trail;
-  readonly watcher: Watcher | undefined;
-}
-
-/** What one decision did so far, on all branches. */
-interface Trail {
-  policiesRun: number;
-  /** An audited endpoint on the way would have refused. */
-  suppressed: boolean;
-  readonly log: LogMetadata[];
 }
 
 function judge(policy: Judged, journey: Journey): Decision {
@@ -126,41 +75,6 @@ function fallThrough(
       return arrive(url, "fell-through", object, undefined, journey);
     }
   }
-}
-
-/** What `on_error: continue` asks: whether a forward finds its target. What the target's own policy says is no error. */
-function forwardFault(object: ObjectRef, journey: Journey): Resolve {
-  return (text) => {
-    const route = journey.routes.locate(text, object.namespace);
-    if (route instanceof Error) return { code: "ERR_NGROK_2204", message: route.message };
-    if (route.endpoints.length > 0) {
-      const looped = isLoop(route, object, journey);
-      return looped
-        ? { code: "ERR_NGROK_3501", message: `forward to ${text}: it comes back or leads too far` }
-        : undefined;
-    }
-    const target =
-      route.url.service === undefined
-        ? ({ kind: "refused", reason: "target-not-found" } as const)
-        : targetOf(route.url, journey.home, journey.routes.services);
-    if (target.kind === "refused") {
-      const why = target.reason === "target-not-found" ? "nothing has that url" : "it has no address";
-      return { code: "ERR_NGROK_3200", message: `forward to ${text}: ${why}` };
-    }
-    const { family } = journey.caller;
-    if (target.kind === "home" || family === UNKNOWN) return undefined;
-    const { ipv4, ipv6 } = target.forward;
-    return (family === 4 ? ipv4 : ipv6) === undefined
-      ? { code: "ERR_NGROK_3200", message: `forward to ${text}: it has no address in the caller's family` }
-      : undefined;
-  };
-}
-
-function isLoop({ endpoints }: Route, object: ObjectRef, { path, trail }: Journey): boolean {
-  const here = [...path, refKey(object)];
-  const looped = endpoints.some((next) => here.includes(refKey(next.object)));
-  const exhausted = trail.policiesRun + endpoints.length > MAX_POLICIES;
-  return looped || exhausted || here.length > MAX_CHAIN;
 }
 
 /** The endpoints registered under the url, each with its own policy, else the Service that the url names. */

@@ -36,6 +36,8 @@ export interface VerdictLine extends LineDecision {
   readonly errorCode: string;
   readonly audited: LineDecision | undefined;
   readonly suppressed: number;
+  /** What `log` actions recorded, each as JSON. */
+  readonly log: readonly string[];
 }
 
 /** Undefined: not a verdict. `kubectl logs --prefix` and `--timestamps` write something before the JSON. */
@@ -64,6 +66,7 @@ export function readVerdictLine(text: string): VerdictLine | undefined {
     errorCode: word(value, "error_code"),
     audited: isObject(audited) ? decisionOf(audited) : undefined,
     suppressed: number(value, "suppressed"),
+    log: recorded(member(value, "log")),
   };
 }
 
@@ -82,6 +85,10 @@ function decisionOf(value: unknown): LineDecision {
     expression: word(rule, "expression"),
     error: word(value, "error"),
   };
+}
+
+function recorded(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map((entry) => inertJson(JSON.stringify(entry))) : [];
 }
 
 function placeOf(value: unknown): LinePlace | undefined {

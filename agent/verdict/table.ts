@@ -96,6 +96,7 @@ function decidedBy(line: VerdictLine): string {
     parts.push(`audit: ${[line.audited.reason, policyRule(line.audited)].filter(Boolean).join(" ")}`);
   }
   if (line.errorCode !== "") parts.push(line.errorCode);
+  for (const entry of line.log) parts.push(`log ${entry}`);
   if (line.suppressed > 0) parts.push(`+${line.suppressed} like it without a line`);
   return parts.filter((part) => part !== "").join("; ");
 }

@@ -17,7 +17,7 @@ const failing: ReadonlyMap<string, string> = new Map();
 describe.each(results.map((result) => [basename(result.name), result] as const))("%s", (name, result) => {
   test("its files can be read", () => {
     expect(result.diagnostics.map(formatPlaced)).toEqual([]);
-    for (const file of ["cluster.yaml", "tests.yaml"]) {
+    for (const file of ["policy.yaml", "cluster.yaml", "tests.yaml"]) {
       expect(existsSync(join(result.name, file)), file).toBe(true);
     }
   });

@@ -7,9 +7,6 @@ import { anything } from "./shape.ts";
 import { noOverload } from "./type-of.ts";
 import { Failure, sizeOf, type Value } from "./value.ts";
 
-/** Operands up to this size were foreseen when the expression was read. */
-const USUAL_SIZE = 1_024;
-
 export function callStep(name: string, overloads: readonly Overload[], steps: readonly Step[]): Step {
   return (frame) => {
     const operands: Value[] = [];
@@ -33,12 +30,12 @@ export function callMatches(text: Step, pattern: Pattern): Step {
     const value = text(frame);
     if (value instanceof Failure) return value;
     if (typeof value !== "string") return noOverload("matches()", value);
-    const work = value.length > USUAL_SIZE ? value.length * pattern.size : 1;
-    return frame.spend(work) ? pattern.test(value) : EXHAUSTED;
+    return frame.spend(1 + value.length * pattern.size) ? pattern.test(value) : EXHAUSTED;
   };
 }
 
+/** No more than what was estimated when the expression was read, unless a value is larger than its bound said. */
 function workOf(overload: Overload, operands: readonly Value[], size: number): number {
-  if (size <= USUAL_SIZE) return overload.base + size / 32;
-  return overload.estimate(operands.map((operand) => anything(sizeOf(operand)))).work;
+  if (overload.isSimple) return 1 + size / 32;
+  return 1 + overload.estimate(operands.map((operand) => anything(sizeOf(operand)))).work;
 }

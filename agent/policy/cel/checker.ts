@@ -75,7 +75,7 @@ function setRight(node: ASTNode, meanings: ReadonlyMap<ASTNode, Meaning>, source
   if (meaning?.kind === "literal") checkable.checkedType = typeof meaning.value === "number" ? DOUBLE : BYTES;
   if (meaning?.kind === "type") checkable.checkedType = TYPE;
   if (meaning?.kind === "variable") checkable.checkedType = typeNamed(meaning.type);
-  if (node.op === "call" && node.args[0] === "has") letHasTakeAnything(checkable, node.args[1][0]);
+  if (node.op === "call" && node.args[0] === "has") letHasTakeAnything(checkable, node.args[1][0], meanings);
   // The engine knows no type for the elements of `[]`, and so refuses whatever is done with them.
   if (node.op === "rcall" && COMPREHENSIONS.has(node.args[0]) && isEmptyList(node.args[1])) {
     (node.args[1] as unknown as Checkable).checkedType = LIST_OF_ANYTHING;
@@ -85,12 +85,16 @@ function setRight(node: ASTNode, meanings: ReadonlyMap<ASTNode, Meaning>, source
 }
 
 /** `has(m["key"])` and `has({...}.key)`: the engine takes nothing but a chain of names. */
-function letHasTakeAnything(call: Checkable, field: ASTNode | undefined): void {
-  if (field === undefined) return;
-  const checked = operands(field);
+function letHasTakeAnything(
+  call: Checkable,
+  field: ASTNode | undefined,
+  meanings: ReadonlyMap<ASTNode, Meaning>,
+): void {
+  // A variable, or a group of them, has no operands that the engine knows.
+  const checked = field === undefined || meanings.has(field) ? [] : operands(field);
   call.setMeta("macro", {
     typeCheck(checker, _macro, context) {
-      for (const operand of checked) if (operand.op !== "id") checker.check(operand, context);
+      for (const operand of checked) checker.check(operand, context);
       return BOOL;
     },
   });

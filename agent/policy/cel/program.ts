@@ -4,11 +4,12 @@ import { adopt } from "./adopt.ts";
 import { calculate, negate } from "./arithmetic.ts";
 import type { ASTNode } from "./ast.ts";
 import { callMatches, callStep } from "./call.ts";
-import { compare, equal } from "./compare.ts";
+import { equal } from "./compare.ts";
 import { comprehensionStep } from "./comprehension.ts";
 import { has, index, isIn, listStep, mapStep, select } from "./container.ts";
 import { type Step, whenValue } from "./frame.ts";
 import { functionsNamed, methodsNamed } from "./functions/library.ts";
+import { both, conditional, constant, logical, ordered } from "./operator.ts";
 import type { Pattern } from "./regex.ts";
 import { noOverload } from "./type-of.ts";
 import { Failure, MIN_INT, TypeValue, Uint, type Value } from "./value.ts";
@@ -162,49 +163,4 @@ function lowerBinary(node: ASTNode, plan: Plan): Step {
     default:
       return constant(new Failure(`there is no operator ${node.op}`));
   }
-}
-
-function constant(value: Value | Failure): Step {
-  return () => value;
-}
-
-/** The left operand's failure goes before the right one's. */
-function both(left: Step, right: Step, use: (left: Value, right: Value) => Value | Failure): Step {
-  return (frame) => {
-    const a = left(frame);
-    if (a instanceof Failure) return a;
-    const b = right(frame);
-    return b instanceof Failure ? b : use(a, b);
-  };
-}
-
-function ordered(left: Step, right: Step, decide: (order: number) => boolean): Step {
-  return both(left, right, (a, b) => {
-    const order = compare(a, b);
-    return order instanceof Failure ? order : decide(order);
-  });
-}
-
-function conditional([condition, yes, no]: readonly [Step, Step, Step]): Step {
-  return (frame) => {
-    const decided = condition(frame);
-    if (decided === true) return yes(frame);
-    if (decided === false) return no(frame);
-    return decided instanceof Failure ? decided : noOverload("?:", decided);
-  };
-}
-
-/** `absorbing` decides alone: false for `&&`, true for `||`, whatever is on the other side, be it a failure. */
-function logical(left: Step, right: Step, absorbing: boolean): Step {
-  const operator = absorbing ? "||" : "&&";
-  return (frame) => {
-    const a = left(frame);
-    if (a === absorbing) return absorbing;
-    const b = right(frame);
-    if (b === absorbing) return absorbing;
-    if (a === !absorbing && b === !absorbing) return !absorbing;
-    if (a instanceof Failure) return a;
-    if (b instanceof Failure) return b;
-    return noOverload(operator, a, b);
-  };
 }

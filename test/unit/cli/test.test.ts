@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readCaseFile } from "../../../agent/trial/case-file.ts";
 import { podgateHere } from "./podgate.ts";
 
 const CASE = join(import.meta.dirname, "../../policies/fail-closed");
@@ -83,6 +84,13 @@ describe("wrong files or usage end with 2:", () => {
     expect(status).toBe(2);
     expect(stderr).toMatch(/ENOENT|missing required argument|text, json, junit/);
   });
+});
+
+test("the tests.yaml that help shows is one", async () => {
+  const { status, stdout } = await run("--help");
+  const [, example = ""] = /tests\.yaml:\n\n((?: {2}.*\n)+)/.exec(stdout) ?? [];
+  const { cases, diagnostics } = readCaseFile(example.replace(/^ {2}/gm, ""), "help");
+  expect([status, diagnostics, cases.length]).toEqual([0, [], 3]);
 });
 
 test("results can be had as JUnit and as JSON, in a file too", async () => {

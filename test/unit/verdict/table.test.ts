@@ -74,6 +74,12 @@ test("a line stands for those that had none, and an error says what went wrong",
   expect(text).toMatch(/rule 1 "own only": no such key: k8s.ngrok.com\/environment$/);
 });
 
+test("what log actions recorded is shown, safe to look at", () => {
+  expect(row({ log: [{ who: "web" }, { what: "\u202e" }] })).toMatch(
+    /; log \{"who":"web"\}; log \{"what":"\\\\u\{202e\}"\}$/,
+  );
+});
+
 test("a line of another day has its date", () => {
   const rows = new VerdictTable({ colour: false, now: () => record.time + 86_400_000 });
   expect(rows.row(read())).toMatch(/^2026-11-21 09:08:07.006 /);

@@ -23,8 +23,8 @@ import { overload } from "./overload.ts";
 
 const same = <T extends Value>(value: T): T => value;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
-const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
+const TRUE = new Set(["1", "t", "true", "TRUE", "True"]);
+const FALSE = new Set(["0", "f", "false", "FALSE", "False"]);
 
 export const CONVERSIONS = [
   overload("dyn(dyn): dyn", same, ([shape = SCALAR]) => ({ work: 0, result: shape })),

@@ -13,8 +13,8 @@ export interface Overload {
   readonly returns: string;
   readonly call: (operands: readonly Value[], frame: Frame) => Value | Failure;
   readonly estimate: Estimator;
-  /** Work that does not depend on the operands' sizes. */
-  readonly base: number;
+  /** It only reads its operands once: nothing has to be estimated while it runs. */
+  readonly isSimple: boolean;
 }
 
 const RECEIVERS = /^(string|bytes|int|uint|double|bool|timestamp|duration|list|map|dyn)(<.*>)?$/;
@@ -37,8 +37,6 @@ export function overload(
     /^(?:([\w<>, ]+)\.)?(\w+)\((.*)\): (.+)$/.exec(signature) ?? [];
   const isMethod = before !== undefined && RECEIVERS.test(before);
   const parameters = list === "" ? [] : list.split(/, (?![^<]*>)/);
-  const estimateOf =
-    estimate ?? ((operands) => ({ work: reading(operands), result: resultShape(returns, operands) }));
   const invoke = call as unknown as (...operands: readonly unknown[]) => Value | Failure;
   return {
     name: isMethod || before === undefined ? word : `${before}.${word}`,
@@ -46,8 +44,9 @@ export function overload(
     parameters: isMethod ? [before, ...parameters] : parameters,
     returns,
     call: (operands, frame) => invoke(...operands, frame),
-    estimate: estimateOf,
-    base: 1 + estimateOf([]).work,
+    estimate:
+      estimate ?? ((operands) => ({ work: reading(operands), result: resultShape(returns, operands) })),
+    isSimple: estimate === undefined,
   };
 }
 

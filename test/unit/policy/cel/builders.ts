@@ -11,7 +11,7 @@ export const environment: Environment = {
       ts: { start: "timestamp" },
       pod: { name: "string", annotations: "map<string, string>", tags: "list<string>" },
     },
-    vars: { any: "dyn", missing: "string" },
+    vars: { any: "dyn", missing: "string", inner: { deep: { flag: "bool" } } },
   },
   refused: new Map([
     ["conn.client_ip.categories", "nobody here knows more of an address"],

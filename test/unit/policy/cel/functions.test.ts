@@ -113,6 +113,24 @@ const cases: Readonly<Record<string, readonly [text: string, value: string][]>> 
       "error: error parsing regexp: missing closing ): `(a`: write the pattern in RE2 syntax",
     ],
   ],
+  conversions: [
+    ["bool('true') && bool('t') && bool('1') && !bool('F'.lowerAscii())", "true"],
+    ["bool('T')", "error: the text is neither true nor false"],
+    ["int(1e99)", "error: integer overflow"],
+    ["int(7u) + int('+7') + int(-1.9)", "13"],
+    ["int('0x10')", "error: the text is no integer"],
+    ["uint('18446744073709551615')", "18446744073709551615u"],
+    ["uint(-1)", "error: unsigned integer overflow"],
+    ["-(-9223372036854775808)", "error: integer overflow"],
+    ["double('1e400')", "error: the text is no double"],
+    ["string(timestamp(1.0 == 1.0 ? 0 : 1)) + string(duration('-90.5s'))", '"1970-01-01T00:00:00Z-90.5s"'],
+    ["string(1e300 * 1e300) + string(b'é') + string(-0.5)", '"+Infé-0.5"'],
+    ["{1: 'a', 2u: 'b'}[1u] + {1: 'a', 2u: 'b'}[2]", '"ab"'],
+    ["{1: 'a', 1u: 'b'}[1]", 'error: the map has the key "1" twice'],
+    ["[1, 2u, 3.0] == dyn([1u, 2.0, 3]) && dyn(2u) in [1, 2]", "true"],
+    ["'\u{1f600}' < '\ufb00' || b'b' < b'a'", "false"],
+    ["type(1u) == uint && type(type) == type && type([]) == list", "true"],
+  ],
   lists: [
     [
       "['hello', 'mellow'].join() + ['hello', 'mellow'].join(' ') + [].join('/')",
@@ -163,7 +181,7 @@ const cases: Readonly<Record<string, readonly [text: string, value: string][]>> 
     ["has(vars.any.text.nope)", "error: a string has no field nope"],
     ["has(vars.missing)", "false"],
     ["vars.missing", "error: there is no value for vars.missing"],
-    ["has(conn.pod) && has(conn.client_ip)", "true"],
+    ["has(conn.pod) && has(conn.client_ip) && has(vars.inner) && has(vars.inner.deep)", "true"],
   ],
 };
 

@@ -74,13 +74,15 @@ describe("values larger than their bounds", () => {
     "conn.pod.annotations.all(a, conn.pod.annotations.all(b, a.contains(b) || a != b))",
     "vars.any.exists(x, x.matches(conn.client_ip))",
     "vars.any.all(x, size(x.split('')) > 1 && x.reverse().trim().size() > 1)",
+    "vars.any.all(x, [x] + vars.any != [])",
     "vars.any.distinct().size() == 1",
     "vars.any.join('').size() == 1",
     "vars.any.exists(x, conn.ts.start.getHours('Asia/Kolkata') == x)",
     "vars.any.filter(x, x.sha512() == '').size() > 5",
   ])("cost %s no more than the budget: it ends with an error", (text) => {
     const { evaluate } = question(text);
-    expect(milliseconds(() => evaluate(tooLarge))).toBeLessThan(50);
+    // Without the budget they take seconds to hours.
+    expect(milliseconds(() => evaluate(tooLarge))).toBeLessThan(200);
     expect(evaluate(tooLarge)).toBeInstanceOf(Error);
   });
 
