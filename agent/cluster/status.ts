@@ -46,6 +46,8 @@ export class StatusWriter {
     { readonly uid: string; readonly time: number; readonly conditions: readonly Condition[] }
   >();
   readonly #reported = new Set<string>();
+  /** By namespace: when one of its objects had its turn. */
+  readonly #served = new Map<string, number>();
   readonly #stop = new AbortController();
   #wake = new AbortController();
   #running: Promise<void> | undefined;
@@ -107,16 +109,27 @@ export class StatusWriter {
     }
   }
 
+  /** Of those that are due, one of the namespace that has waited longest: a thousand objects of one delay no other's. */
   #earliest(): Wish | undefined {
+    const now = this.#options.clock.now();
     let first: Wish | undefined;
-    for (const wish of this.#wishes.values()) if (first === undefined || wish.due < first.due) first = wish;
+    for (const wish of this.#wishes.values()) {
+      if (first === undefined || this.#isBefore(wish, first, now)) first = wish;
+    }
     return first;
+  }
+
+  #isBefore(a: Wish, b: Wish, now: number): boolean {
+    const servedAt = ({ object }: Wish) => this.#served.get(object.namespace) ?? 0;
+    const order = a.due <= now && b.due <= now ? servedAt(a) - servedAt(b) : 0;
+    return order === 0 ? a.due < b.due : order < 0;
   }
 
   async #fulfil(wish: Wish): Promise<void> {
     const { clock } = this.#options;
     const key = refKey(wish.object);
     const have = this.#options.current(wish.object);
+    this.#served.set(wish.object.namespace, clock.now());
     let later: number | undefined;
     if (have === undefined || !isSettled(have, wish.conditions)) {
       try {

@@ -31,6 +31,21 @@ export interface Admission {
 export function admit(guards: readonly WantGuard[], room: Room): Admission {
   const budget = new Budget(room.capacity);
   budget.take(room.used);
+  const all = guards.map((guard) => demandOf(guard, room));
+  // The usual case: there would be room for all of it even if none were there yet.
+  if (all.every((demand) => budget.admit(demand, REFUSE))) return everything(guards, room);
+  return select(guards, room);
+}
+
+function everything(guards: readonly WantGuard[], { capacity, used }: Room): Admission {
+  const budget = new Budget(capacity);
+  budget.take(used);
+  return { admitted: guards, refused: [], unguarded: 0, pressure: budget.pressure() };
+}
+
+function select(guards: readonly WantGuard[], room: Room): Admission {
+  const budget = new Budget(room.capacity);
+  budget.take(room.used);
   const refused = new Set<WantGuard>();
   const growing = guards
     .filter(room.exists)

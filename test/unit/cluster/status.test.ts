@@ -143,6 +143,25 @@ describe("a condition", () => {
   });
 });
 
+test("of one namespace waits for a few others, not for the hundreds that another namespace wants", async () => {
+  const it = await statusRig();
+  const written = it.written();
+  const spec = { url: "http://web.crowd", upstream: { url: "http://web.crowd" } };
+  it.server.store.create("namespaces", { metadata: { name: "crowd" } });
+  for (let i = 0; i < 200; i++) {
+    const [namespace, name] = ["crowd", `web-${i}`];
+    const { metadata } = it.server.store.create(NAME, { metadata: { namespace, name }, spec });
+    it.writer.want({ kind: KIND, namespace, name, uid: metadata.uid }, [accepted]);
+  }
+  // All of the crowd are due by now, and have been for longer than the one that comes last.
+  await it.settle(() => written.hits > 20, "some of the crowd");
+  it.writer.want(it.object, [accepted]);
+  const before = written.hits;
+  await it.settle(() => it.conditions().length === 1, "the condition");
+  // Its own first wait is up to five seconds, which is 25 writes.
+  expect(written.hits - before).toBeLessThan(40);
+});
+
 test("of eight agents that want to write the same, few do", async () => {
   const it = await statusRig({ agents: 8 });
   const written = it.written();
