@@ -76,7 +76,7 @@ function guardText(world: World, guard: Guard, pods: Pods): string {
   ];
   const width = Math.max(...rows.map(([who]) => who.length));
   const heads = guard.policies.map((policy) => {
-    const where = placementOf(policy, routes)?.where ?? "no rules that can be run";
+    const where = placementOf(policy.object, routes)?.where ?? "no rules that can be run";
     return `  ${nameKeyOf(policy.object)} (${policy.audit ? "audit, " : ""}${where})`;
   });
   const lines = rows.map(([who, verdict]) => `  ${who.padEnd(width)}  ${verdictText(verdict)}`);

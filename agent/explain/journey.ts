@@ -116,7 +116,7 @@ function describePolicies(
     const watcher = new PolicyWatcher();
     const { decision } = judgeGuardPolicy(policy, caller, routes, policy.audit, watcher);
     const claim = claims.find(({ resolved }) => refKey(resolved.object) === refKey(policy.object));
-    const placement = placementOf(policy, routes);
+    const placement = placementOf(policy.object, routes);
     return {
       ...(watcher.trace(world, policy.home) ?? untraced(policy)),
       because: becauseOf(claim, here, address, port),

@@ -21,7 +21,7 @@ export function conditionOf({ resolved, doors, problems }: Claim, routes: Routes
     return { ...about, accepted: true, reason: "NotApplicable", message };
   }
   const guarded = doors.map(({ key }) => key).sort();
-  const where = placementOf(resolved, routes);
+  const where = placementOf(resolved.object, routes);
   const mode = resolved.object.audit ? "audits" : "guards";
   const placed = where === undefined ? "" : `; ${describePlacement(where)}`;
   const warnings = resolved.warnings.map((warning) => `; warning: ${formatDiagnostic(warning)}`);

@@ -2,9 +2,9 @@
 import { type IpAddress, isIpv4 } from "../model/address.ts";
 import { type Connection, type Known, UNKNOWN } from "../model/connection.ts";
 import type { Identity } from "../model/identity.ts";
-import { type DestinationNeeds, destinationNeeds } from "../policy/placement.ts";
+import type { DestinationNeeds } from "../policy/placement.ts";
 import type { Destination, Guard, GuardContext } from "./guard.ts";
-import { chainOf, type Routes } from "./routes.ts";
+import type { Routes } from "./routes.ts";
 
 export const NO_CONTEXT: GuardContext = { family: UNKNOWN, serverIp: UNKNOWN, serverPort: UNKNOWN };
 
@@ -30,9 +30,7 @@ export function splitByContext(guard: Guard, routes: Routes): readonly Guard[] {
 }
 
 function needsOf(guard: Pick<Guard, "policies">, routes: Routes): DestinationNeeds {
-  const needs = guard.policies
-    .flatMap((policy) => chainOf(policy, routes))
-    .flatMap(({ inForce }) => (inForce.kind === "policy" ? [destinationNeeds(inForce.policy)] : []));
+  const needs = guard.policies.flatMap(({ object }) => routes.reach(object)?.needs ?? []);
   return {
     family: needs.some(({ family }) => family),
     serverIp: needs.some(({ serverIp }) => serverIp),

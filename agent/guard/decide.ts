@@ -52,5 +52,5 @@ function decideCaller(guard: Pick<Guard, "policies" | "isCrowded">, caller: Call
 
 /** How much of a caller the verdict can depend on: the widest of the policies and of all that their forwards lead through. */
 export function scopeOf(guard: Pick<Guard, "policies">, routes: Routes): SubjectScope {
-  return guard.policies.some(({ object }) => routes.isPerPod(object)) ? "pod" : "namespace";
+  return guard.policies.some(({ object }) => routes.reach(object)?.perPod) ? "pod" : "namespace";
 }

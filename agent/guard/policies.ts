@@ -2,6 +2,7 @@
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { type Diagnostic, formatDiagnostic } from "../model/diagnostic.ts";
 import { nameKey, type PolicyObject, refKey, type TrafficPolicy } from "../model/objects.ts";
+import { missingAnnotations } from "../policy/missing-annotation.ts";
 import { parsePolicy } from "../policy/parse.ts";
 import type { ParseResult, Policy } from "../policy/policy.ts";
 import type { InForce, Problem } from "./guard.ts";
@@ -34,10 +35,16 @@ export function policyReader(): PolicyReader {
     if (typeof value !== "object" || value === null) return parsePolicy(value, path);
     const known = seen.get(value);
     if (known !== undefined) return known;
-    const result = parsePolicy(value, path);
+    const result = withAdvice(parsePolicy(value, path), path);
     seen.set(value, result);
     return result;
   };
+}
+
+/** The one warning that the agent adds to those of reading: it is about who is denied, and cheap to find. */
+function withAdvice(result: ParseResult, path: string): ParseResult {
+  if (!result.ok) return result;
+  return { ...result, warnings: [...result.warnings, ...missingAnnotations(result.policy, path)] };
 }
 
 /** Every policy text there is, with its path in its object: what `resolvePolicies` will read. */

@@ -3,11 +3,11 @@ import type { Snapshot } from "../cluster/snapshot.ts";
 import type { EndpointFacts } from "../model/connection.ts";
 import { type Endpoint, type ObjectRef, refKey } from "../model/objects.ts";
 import type { Evaluate } from "../policy/evaluate.ts";
-import { subjectScope } from "../policy/placement.ts";
 import { type EndpointUrl, parseForwardUrl, urlKey } from "../policy/url.ts";
 import { endpointFacts } from "./endpoint-facts.ts";
 import type { FallThrough, InForce } from "./guard.ts";
 import type { ResolvedPolicies, ResolvedPolicy } from "./policies.ts";
+import { type Reach, reachOfAll } from "./reach.ts";
 import type { Services } from "./services.ts";
 
 /** An endpoint that a forward may lead to: its own policy runs before anything is reached. */
@@ -32,8 +32,8 @@ export interface Routes {
   readonly evaluate: Evaluate;
   /** Where `url`, written in a policy of `namespace`, leads. Error: it is not a url. */
   locate(url: string, namespace: string): Route | Error;
-  /** Whether the verdict of the object's policy can depend on more of a caller than its namespace. */
-  isPerPod(object: ObjectRef): boolean;
+  /** What the verdicts of the object's policy hang on, and of all that its forwards lead through. */
+  reach(object: ObjectRef): Reach | undefined;
 }
 
 export function indexRoutes(
@@ -59,15 +59,15 @@ export function indexRoutes(
     return route;
   };
   const all = [...registered.values()].flat();
-  let perPod: ReadonlySet<string> | undefined;
+  let reach: ReadonlyMap<string, Reach> | undefined;
   return {
     services,
     registered: all,
     evaluate,
     locate: remember,
-    isPerPod: (object) => {
-      perPod ??= perPodObjects(policies, { locate: remember, registered: all });
-      return perPod.has(refKey(object));
+    reach: (object) => {
+      reach ??= reachOfAll(policies, (resolved) => nextOf(resolved, { locate: remember, registered: all }));
+      return reach.get(refKey(object));
     },
   };
 }
@@ -151,30 +151,16 @@ export function chainOf(start: ChainLink, routes: Routes): readonly ChainLink[] 
   return [...links.values()];
 }
 
-/**
- * Keys of the objects whose verdict can depend on more of a caller than its namespace: because of their own policy, or
- * of one that their forwards lead through. Every forward is followed once, however the objects refer to each other.
- */
-function perPodObjects(
-  policies: ResolvedPolicies,
+/** The endpoints that an object's forwards can lead to, each once. */
+function nextOf(
+  { object, inForce }: ChainLink,
   routes: Pick<Routes, "locate" | "registered">,
-): ReadonlySet<string> {
-  const sendersTo = new Map<string, string[]>();
-  const perPod = new Set<string>();
-  for (const [key, { object, inForce }] of policies) {
-    if (inForce.kind === "policy" && subjectScope(inForce.policy) === "pod") perPod.add(key);
-    for (const url of new Set(forwardUrls(inForce))) {
-      for (const next of endpointsAt(url, object, routes)) {
-        const nextKey = refKey(next.object);
-        const senders = sendersTo.get(nextKey);
-        if (senders === undefined) sendersTo.set(nextKey, [key]);
-        else senders.push(key);
-      }
-    }
+): ReadonlySet<Endpoint> {
+  const next = new Set<Endpoint>();
+  for (const url of new Set(forwardUrls(inForce))) {
+    for (const endpoint of endpointsAt(url, object, routes)) next.add(endpoint.object);
   }
-  // A Set's iterator also visits what is added meanwhile.
-  for (const key of perPod) for (const sender of sendersTo.get(key) ?? []) perPod.add(sender);
-  return perPod;
+  return next;
 }
 
 function endpointsAt(

@@ -1,9 +1,9 @@
 /** Outcomes and placements in words, for logs and conditions. */
-import { refKey } from "../model/objects.ts";
-import { isOfConnection, type Placement, placement } from "../policy/placement.ts";
+import { type ObjectRef, refKey } from "../model/objects.ts";
+import { isOfConnection, type Placement } from "../policy/placement.ts";
 import type { Outcome } from "../policy/policy.ts";
 import { CHANCE } from "../policy/variables.ts";
-import { type ChainLink, chainOf, type Routes } from "./routes.ts";
+import type { Routes } from "./routes.ts";
 
 /** What went wrong or is missing; undefined where a rule simply decided. */
 export function describeOutcome(outcome: Outcome): string | undefined {
@@ -17,20 +17,12 @@ export function describeOutcome(outcome: Outcome): string | undefined {
   return outcome.action === undefined ? outcome.error : `action ${outcome.action}: ${outcome.error}`;
 }
 
-const WIDTH = { "kernel, per namespace": 0, "kernel, per pod": 1, proxy: 2 } as const;
-
-/** Where the verdicts of a policy, and of all that its forwards lead through, can be made. */
-export function placementOf(start: ChainLink, routes: Routes): Placement | undefined {
-  const placed = chainOf(start, routes).flatMap(({ object, inForce }) => {
-    if (inForce.kind !== "policy") return [];
-    const own = placement(inForce.policy);
-    const elsewhere = refKey(object) === refKey(start.object) ? "" : ` in ${refKey(object)}`;
-    return [{ ...own, why: `${own.why}${elsewhere}` }];
-  });
-  return placed.reduce<Placement | undefined>(
-    (widest, each) => (widest === undefined || WIDTH[each.where] > WIDTH[widest.where] ? each : widest),
-    undefined,
-  );
+/** Where the verdicts of an object's policy, and of all that its forwards lead through, can be made. */
+export function placementOf(object: ObjectRef, routes: Routes): Placement | undefined {
+  const placed = routes.reach(object)?.placement;
+  if (placed === undefined) return undefined;
+  const key = refKey(placed.object);
+  return { where: placed.where, why: key === refKey(object) ? placed.why : `${placed.why} in ${key}` };
 }
 
 /** A sentence for a condition's message. */

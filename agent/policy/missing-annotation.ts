@@ -1,8 +1,8 @@
 /** Warns of rules that deny pods which lack an annotation: what is meant as a comparison fails where the key is missing. */
 import { UNKNOWN } from "../model/connection.ts";
+import type { Diagnostic } from "../model/diagnostic.ts";
 import { childPath } from "./json-path.ts";
-import type { Rule } from "./policy.ts";
-import type { Report } from "./report.ts";
+import type { Policy } from "./policy.ts";
 import { variableValues } from "./variables.ts";
 
 /** Everybody's common ground: a pod without a single annotation, of whose connection nothing is known. */
@@ -34,18 +34,21 @@ const bare = variableValues({
 /** What `bare` has values for. */
 const KNOWN = /^conn\.k8s\.pod\.(id$|metadata\.)/;
 
-/** `path`: of the rules' list. The rules are valid. */
-export function warnOfMissingAnnotations(rules: readonly Rule[], path: string, report: Report): void {
-  for (const rule of rules) {
-    const list = childPath(childPath(path, rule.index), "expressions");
-    for (const [index, expression] of rule.expressions.entries()) {
-      if (![...expression.reads].every((name) => KNOWN.test(name))) continue;
+/**
+ * `path`: of the policy document. Cheap, for every policy that the agent reads: each expression is tried once. What
+ * only a whole evaluation shows, `lintPolicy` finds.
+ */
+export function missingAnnotations({ rules }: Policy, path: string): readonly Diagnostic[] {
+  return rules.flatMap((rule) => {
+    const list = childPath(childPath(childPath(path, "on_tcp_connect"), rule.index), "expressions");
+    return rule.expressions.flatMap((expression, index): readonly Diagnostic[] => {
+      if (![...expression.reads].every((name) => KNOWN.test(name))) return [];
       const result = expression.evaluate(bare);
-      if (!(result instanceof Error) || !result.message.startsWith("no such key")) continue;
+      if (!(result instanceof Error) || !result.message.startsWith("no such key")) return [];
       const message =
         `a pod without the annotation is denied (${result.message}): ` +
         'if it should not be, ask `"<key>" in conn.k8s.pod.metadata.annotations` first';
-      report.warn("PODGATE_MISSING_ANNOTATION", childPath(list, index), message);
-    }
-  }
+      return [{ severity: "warning", code: "PODGATE_MISSING_KEY", path: childPath(list, index), message }];
+    });
+  });
 }

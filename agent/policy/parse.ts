@@ -1,6 +1,5 @@
 /** Reads a Traffic Policy document: the only way to a `Policy`. Everything that is wrong is said at once. */
 import { childPath } from "./json-path.ts";
-import { warnOfMissingAnnotations } from "./missing-annotation.ts";
 import { scopeOfReads } from "./placement.ts";
 import type { ParseResult } from "./policy.ts";
 import { Report } from "./report.ts";
@@ -47,7 +46,6 @@ export function parsePolicy(value: unknown, path: string): ParseResult {
   if (diagnostics.length > 0) return { ok: false, diagnostics, readsPod: mentionsPod(value) };
   const readsPod = [...reads].some((name) => name === "conn" || /^conn\.k8s\b/.test(name));
   const policy = { rules, scope: scopeOfReads(reads), reads, readsPod };
-  warnOfMissingAnnotations(rules, childPath(path, "on_tcp_connect"), report);
   return { ok: true, policy, warnings: report.warnings };
 }
 

@@ -83,11 +83,11 @@ describe.skipIf(obstacle() !== undefined)("an annotation rule", () => {
       stage.untilAccepted("ConnectionPolicy", "vault/production", {
         status: "True",
         reason: "Accepted",
-        message: expect.stringContaining(`${path}: PODGATE_MISSING_ANNOTATION: `),
+        message: expect.stringContaining(`${path}: PODGATE_MISSING_KEY: `),
       }),
       stage.untilAccepted("ConnectionPolicy", "vault/fallback", {
         status: "True",
-        message: expect.not.stringContaining("PODGATE_MISSING_ANNOTATION"),
+        message: expect.not.stringContaining("PODGATE_MISSING_KEY"),
       }),
     ]);
     expect(await stage.dial("sandbox/client", "fallback.vault:80")).toMatchObject(both(welcome("fallback")));
