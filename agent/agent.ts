@@ -24,6 +24,7 @@ import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
 import { lossReport } from "./verdict/losses.ts";
+import { Rejections } from "./verdict/rejections.ts";
 
 export interface AgentOptions {
   readonly kubeconfig?: string;
@@ -43,6 +44,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #log: AgentLog;
   readonly #clock: Clock;
+  readonly #rejections = new Rejections();
   readonly #closers: (() => void | Promise<void>)[] = [];
 
   constructor(options: AgentOptions, log: AgentLog, clock: Clock) {
@@ -122,7 +124,13 @@ export class Agent {
     const [clock, log] = [this.#clock, this.#log.log];
     const api = new Api(await findAccess(clock, kubeconfig), clock);
     const cluster = new Cluster({ api, clock, log, nodeName, onChange });
-    const status = new StatusWriter({ api, clock, log, current: (object) => cluster.conditions(object) });
+    const status = new StatusWriter({
+      api,
+      clock,
+      log,
+      current: (object) => cluster.conditions(object),
+      agents: () => cluster.snapshot().nodes.length,
+    });
     this.#closers.push(
       () => cluster.stop(),
       () => status.stop(),
@@ -181,6 +189,9 @@ export class Agent {
       status.want({ ...object, uid } as PolicyRef, [
         { type: "Accepted", status: state, reason, message, observedGeneration: generation },
       ]);
+    }
+    for (const { object, reason, message } of this.#rejections.fresh(conditions)) {
+      this.#log.log("warn", "a policy object is not accepted", { ...object, reason, error: message });
     }
     for (const pressure of applied.pressure) {
       this.#log.log("warn", "a kernel map is over 80 % full: at 90 % new guards are refused", {

@@ -1,4 +1,5 @@
 /** `podgate cleanup`: takes every trace of Podgate off this node. */
+import { isAbsolute } from "node:path";
 import { Command } from "commander";
 import { removeState } from "../agent.ts";
 import { cleanPins } from "../dataplane/cleanup.ts";
@@ -14,6 +15,8 @@ export function cleanupCommand(report: (status: number) => void): Command {
     .addOption(stateDirOption())
     .addHelpText("after", "\nExample:\n  podgate cleanup --pin-path /sys/fs/bpf/podgate")
     .action(({ pinPath, stateDir }: { pinPath: string; stateDir: string }) => {
+      requireAbsolute("--pin-path", pinPath);
+      requireAbsolute("--state-dir", stateDir);
       const removed = [...cleanPins(loadNative(), pinPath), ...removeState(stateDir)];
       process.stdout.write(
         removed.length === 0
@@ -22,4 +25,9 @@ export function cleanupCommand(report: (status: number) => void): Command {
       );
       report(0);
     });
+}
+
+/** What is removed must not depend on where one happens to stand. @throws Error that says what to do. */
+function requireAbsolute(flag: string, path: string): void {
+  if (!isAbsolute(path)) throw new Error(`remove what is at ${flag} ${path}: use an absolute path`);
 }

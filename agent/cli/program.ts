@@ -18,7 +18,7 @@ export async function run(args: readonly string[]): Promise<number> {
     )
     .version(version())
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "podgate: ")) });
+    .configureOutput({ outputError: (text, write) => write(oneLine(text)) });
   const report = (code: number) => {
     status = code;
   };
@@ -41,6 +41,14 @@ export async function run(args: readonly string[]): Promise<number> {
     return 1;
   }
   return status;
+}
+
+/** Commander puts a suggestion (`Did you mean agent?`) on a line of its own. */
+function oneLine(text: string): string {
+  return `${text
+    .trimEnd()
+    .replace(/^error: /, "podgate: ")
+    .replace(/\n+/g, " ")}\n`;
 }
 
 /** From the package, seen from the source tree or from the bundle in dist/. */

@@ -18,6 +18,8 @@ export interface StatusWriterOptions {
   readonly log: Log;
   /** What the object's status says as far as we have heard: an equal one costs no request at all. */
   readonly current: (object: PolicyRef) => readonly Condition[] | undefined;
+  /** How many agents there are that want to write the same. */
+  readonly agents: () => number;
   readonly random?: () => number;
 }
 
@@ -28,8 +30,9 @@ interface Wish {
   readonly due: number;
 }
 
-/** Long enough that of a thousand agents most find it written. */
+/** Before the first look, at most: long enough that of many agents most find it written, and no time for a few. */
 const FIRST_WAIT_MS = 5_000;
+const FIRST_WAIT_PER_AGENT_MS = 10;
 /** Between two requests. */
 const PACE_MS = 200;
 /** After a refusal that no repetition will change, and between two writes that somebody else undid. */
@@ -82,8 +85,8 @@ export class StatusWriter {
   }
 
   #due(key: string, object: PolicyRef, wanted: readonly Condition[]): number {
-    const { clock, random } = this.#options;
-    const soon = clock.now() + FIRST_WAIT_MS * random();
+    const { agents, clock, random } = this.#options;
+    const soon = clock.now() + Math.min(FIRST_WAIT_MS, FIRST_WAIT_PER_AGENT_MS * agents()) * random();
     const last = this.#written.get(key);
     if (last === undefined) return soon;
     const quiet = last.time + REWRITE_WAIT_MS;

@@ -192,7 +192,7 @@ export function requireBpffs(native: Native, pinPath: string): void {
   while (!existsSync(nearest) && dirname(nearest) !== nearest) nearest = dirname(nearest);
   if (native.isBpffs(nearest)) return;
   throw new Error(
-    `use ${pinPath} for pins: it is not on a bpf filesystem: \`mount -t bpf bpf /sys/fs/bpf\`, or pass --pin-path`,
+    `use ${pinPath} for pins: it is not on a bpf filesystem: mount one there (\`mount -t bpf bpf DIR\`), or pass --pin-path with a directory below /sys/fs/bpf`,
   );
 }
 

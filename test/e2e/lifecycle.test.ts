@@ -208,7 +208,11 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     [["--cgroup-root", "/no/such/directory"], 1, "there is no such directory"],
     [["--cgroup-root", tmpdir()], 1, "it is not on cgroup v2"],
     [["--pin-path", join(tmpdir(), "podgate-no-bpffs")], 1, "it is not on a bpf filesystem"],
-    [["--pin-path", "/sys/podgate"], 1, "mount a bpf filesystem there or pass --pin-path"],
+    [
+      ["--pin-path", "/sys/podgate"],
+      1,
+      "use /sys/podgate for pins: it is not on a bpf filesystem: mount one there",
+    ],
   ])("started with %j ends with status %i and one line: %s", async (args, status, message) => {
     const agent = start({ args });
     try {

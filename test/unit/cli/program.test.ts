@@ -26,6 +26,7 @@ test.each([
   [["check", "--state-dir", "/run"], "unknown option '--state-dir'"],
   [["cleanup", "now"], "too many arguments"],
   [["frobnicate"], "unknown command 'frobnicate'"],
+  [["agnet"], "unknown command 'agnet' (Did you mean agent?)"],
 ])("%j is wrong usage: status 2 and one line that says what is wrong", async (args, message) => {
   expect(await run(args)).toBe(2);
   expect(text(out)).toBe("");
@@ -56,4 +57,9 @@ test("--version is the package's", async () => {
 test("what cannot be done is status 1 and one line with the reason", async () => {
   expect(await run(["agent", "--cgroup-root", "/no/such/directory"])).toBe(1);
   expect(text(err)).toBe("podgate: use --cgroup-root /no/such/directory: there is no such directory\n");
+});
+
+test.each(["--pin-path", "--state-dir"])("cleanup removes nothing at a relative %s", async (flag) => {
+  expect(await run(["cleanup", flag, "podgate"])).toBe(1);
+  expect(text(err)).toBe(`podgate: remove what is at ${flag} podgate: use an absolute path\n`);
 });

@@ -29,6 +29,7 @@ async function statusRig(options: { agents?: number; status?: boolean } = {}) {
       clock: it.clock,
       log: (level, message, fields) => it.log.push({ level, message, fields }),
       current: (ref) => it.cluster.conditions(ref),
+      agents: () => 1_000,
     });
     atEnd(() => writer.stop());
     return writer;
@@ -170,6 +171,34 @@ test("of eight agents that want to write the same, few do", async () => {
   await pause(120);
   expect(written.hits).toBeLessThan(8);
   expect(it.conditions()).toHaveLength(1);
+});
+
+test.each([
+  [1, 10],
+  [50, 500],
+  [10_000, 5_000],
+])("of %i agents waits %i ms at most before the first look", async (agents, most) => {
+  const it = await clusterRig([]);
+  const sleeps: number[] = [];
+  const writer = new StatusWriter({
+    api: it.api,
+    clock: {
+      ...it.clock,
+      now: () => 0,
+      sleep: (ms, signal) => {
+        sleeps.push(ms);
+        return new Promise((resolve) => signal?.addEventListener("abort", () => resolve()));
+      },
+    },
+    log: () => {},
+    current: () => undefined,
+    agents: () => agents,
+    random: () => 1,
+  });
+  writer.want({ kind: KIND, namespace: "default", name: "web", uid: "u" }, [accepted]);
+  writer.start();
+  await writer.stop();
+  expect(sleeps).toEqual([most]);
 });
 
 describe("a write", () => {
