@@ -21,6 +21,8 @@ interface Check {
   /** Without it the agent does not start. */
   readonly required: boolean;
   readonly ok: boolean;
+  /** Not looked at, because what it needs is missing: nothing is known of it. */
+  readonly tried: boolean;
   /** What was found; when it is missing, why and what is used instead. */
   readonly detail: string;
 }
@@ -57,6 +59,7 @@ function inspect(flags: Flags): readonly Check[] {
     name: "kernel",
     required: true,
     ok: recent,
+    tried: true,
     detail: recent ? version : `${version}; ${MINIMUM_KERNEL} is needed`,
   };
   const addon = probe("native addon", true, () => loadNative() && "loaded");
@@ -74,7 +77,7 @@ function inspect(flags: Flags): readonly Check[] {
     probe(
       "node namespace cookie",
       false,
-      () => String(native.netnsCookie()),
+      () => cookie(native),
       "loopback node ports of hostNetwork pods are not judged",
     ),
     probe("kernel BTF", false, () => btf(), "as below"),
@@ -90,15 +93,18 @@ function inspect(flags: Flags): readonly Check[] {
 
 function probe(name: string, required: boolean, run: () => string, instead?: string): Check {
   try {
-    return { name, required, ok: true, detail: run() };
+    return { name, required, ok: true, tried: true, detail: run() };
   } catch (error) {
     const [why = ""] = (error as Error).message.split("\n");
-    return { name, required, ok: false, detail: instead === undefined ? why : `${why}; instead: ${instead}` };
+    const detail = instead === undefined ? why : `${why}; instead: ${instead}`;
+    return { name, required, ok: false, tried: !(error instanceof NotTried), detail };
   }
 }
 
+class NotTried extends Error {}
+
 function needRoot(path: string | undefined): string {
-  if (path === undefined) throw new Error("not tried: the pods' cgroup was not found");
+  if (path === undefined) throw new NotTried("the pods' cgroup was not found");
   return path;
 }
 
@@ -110,6 +116,11 @@ function cgroup2(native: Native, path: string | undefined): string {
 function bpffs(native: Native, pinPath: string): string {
   requireBpffs(native, pinPath);
   return pinPath;
+}
+
+function cookie(native: Native): string {
+  native.netnsCookie();
+  return "can be read";
 }
 
 function loads(native: Native): string {
@@ -143,6 +154,17 @@ function watch(native: Native, path: string | undefined): string {
 
 function table(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
-  const mark = ({ ok, required }: Check) => (ok ? "ok     " : required ? "MISSING" : "without");
-  return checks.map((check) => `${check.name.padEnd(width)}  ${mark(check)}  ${check.detail}\n`).join("");
+  const lines = checks.map((check) => `${check.name.padEnd(width)}  ${state(check)}  ${check.detail}\n`);
+  const missing = checks
+    .filter(({ ok, required, tried }) => required && tried && !ok)
+    .map(({ name }) => name);
+  const end =
+    missing.length === 0 ? "the agent can run here" : `the agent cannot run here: ${missing.join(", ")}`;
+  return `${lines.join("")}${end}\n`;
+}
+
+function state({ ok, required, tried }: Check): string {
+  if (ok) return "ok       ";
+  if (!tried) return "not tried";
+  return required ? "MISSING  " : "without  ";
 }

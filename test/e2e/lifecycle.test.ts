@@ -208,7 +208,11 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     [["--cgroup-root", "/no/such/directory"], 1, "there is no such directory"],
     [["--cgroup-root", tmpdir()], 1, "it is not on cgroup v2"],
     [["--pin-path", join(tmpdir(), "podgate-no-bpffs")], 1, "it is not on a bpf filesystem"],
-    [["--pin-path", "/sys/podgate"], 1, "use /sys/podgate for pins: it is not on a bpf filesystem: mount one there"],
+    [
+      ["--pin-path", "/sys/podgate"],
+      1,
+      "use /sys/podgate for pins: it is not on a bpf filesystem: mount one there",
+    ],
   ])("started with %j ends with status %i and one line: %s", async (args, status, message) => {
     const agent = start({ args });
     try {
@@ -409,8 +413,10 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
         "connect programs",
       ];
       const lines = stdout.trimEnd().split("\n");
-      for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {5} /);
-      expect(lines).toHaveLength(10);
+      for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {9}/);
+      expect(stdout).toMatch(/^node namespace cookie +ok +can be read$/m);
+      expect(lines).toHaveLength(11);
+      expect(lines.at(-1)).toBe("the agent can run here");
     });
 
     test("says the same in JSON", async () => {
@@ -426,6 +432,10 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       const { status, stdout } = await podgate(lab, ...args("--pin-path", tmpdir()));
       expect(status).toBe(1);
       expect(stdout).toMatch(/^bpf filesystem +MISSING +.*mount -t bpf bpf/m);
+      expect(stdout).toMatch(/^the agent cannot run here: bpf filesystem$/m);
+      const blind = await podgate(lab, ...args("--cgroup-root", "/no/such/directory"));
+      expect(blind.stdout).toMatch(/^cgroup v2 +not tried +the pods' cgroup was not found$/m);
+      expect(blind.stdout).toMatch(/^the agent cannot run here: pods' cgroup$/m);
       const nowhere = await podgate(lab, ...args("--cgroup-root", "/no/such/directory", "-o", "json"));
       expect(nowhere.status).toBe(1);
       expect(nowhere.stdout).toContain("there is no such directory");
