@@ -65,39 +65,44 @@ function inspect(flags: Flags): readonly Check[] {
   const addon = probe("native addon", true, () => loadNative() && "loaded");
   if (!addon.ok) return [kernel, addon];
   const native = loadNative();
-  const root = probe("pods' cgroup", true, () => resolveCgroupRoot(flags.cgroupRoot));
+  const root = probe("pods' cgroup", true, () => resolveCgroupRoot(flags.cgroupRoot), { fact: "not found" });
   const path = root.ok ? root.detail : undefined;
   return [
     kernel,
     addon,
     root,
-    probe("cgroup v2", true, () => cgroup2(native, path)),
-    probe("bpf filesystem", true, () => bpffs(native, flags.pinPath)),
-    probe("connect programs", true, () => loads(native)),
-    probe(
-      "node namespace cookie",
-      false,
-      () => cookie(native),
-      "loopback node ports of hostNetwork pods are not judged",
-    ),
-    probe("kernel BTF", false, () => btf(), "as below"),
-    probe("pod namespace scan", false, () => scan(native, path), "the cgroup alone decides who a caller is"),
-    probe(
-      "new-cgroup events",
-      false,
-      () => watch(native, path),
-      "new pods are found by scanning every 10 s and on API events",
-    ),
+    probe("cgroup v2", true, () => cgroup2(native, path), { fact: "not on it" }),
+    probe("bpf filesystem", true, () => bpffs(native, flags.pinPath), { fact: "none there" }),
+    probe("connect programs", true, () => loads(native), { fact: "do not load" }),
+    probe("node namespace cookie", false, () => cookie(native), {
+      instead: "loopback node ports of hostNetwork pods are not judged",
+    }),
+    probe("kernel BTF", false, () => btf(), { instead: "as below" }),
+    probe("pod namespace scan", false, () => scan(native, path), {
+      instead: "the cgroup alone decides who a caller is",
+    }),
+    probe("new-cgroup events", false, () => watch(native, path), {
+      instead: "new pods are found by scanning every 10 s and on API events",
+    }),
   ];
 }
 
-function probe(name: string, required: boolean, run: () => string, instead?: string): Check {
+/** What to say when a feature is missing. */
+interface Lack {
+  /** In a few words, before the whole reason. */
+  readonly fact?: string;
+  readonly instead?: string;
+}
+
+function probe(name: string, required: boolean, run: () => string, { fact, instead }: Lack = {}): Check {
   try {
     return { name, required, ok: true, tried: true, detail: run() };
   } catch (error) {
     const [why = ""] = (error as Error).message.split("\n");
-    const detail = instead === undefined ? why : `${why}; instead: ${instead}`;
-    return { name, required, ok: false, tried: !(error instanceof NotTried), detail };
+    const tried = !(error instanceof NotTried);
+    const full = fact !== undefined && tried ? `${fact}: ${why}` : why;
+    const detail = instead === undefined || !tried ? full : `${full}; instead: ${instead}`;
+    return { name, required, ok: false, tried, detail };
   }
 }
 

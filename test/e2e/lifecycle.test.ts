@@ -431,7 +431,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     test("has status 1 and says what to do where something it needs is missing", async () => {
       const { status, stdout } = await podgate(lab, ...args("--pin-path", tmpdir()));
       expect(status).toBe(1);
-      expect(stdout).toMatch(/^bpf filesystem +MISSING +.*mount -t bpf bpf/m);
+      expect(stdout).toMatch(/^bpf filesystem +MISSING +none there: .*mount -t bpf bpf/m);
       expect(stdout).toMatch(/^the agent cannot run here: bpf filesystem$/m);
       const blind = await podgate(lab, ...args("--cgroup-root", "/no/such/directory"));
       expect(blind.stdout).toMatch(/^cgroup v2 +not tried +the pods' cgroup was not found$/m);
