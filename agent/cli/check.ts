@@ -21,6 +21,8 @@ interface Check {
   /** Without it the agent does not start. */
   readonly required: boolean;
   readonly ok: boolean;
+  /** Not looked at, because what it needs is missing: nothing is known of it. */
+  readonly tried: boolean;
   /** What was found; when it is missing, why and what is used instead. */
   readonly detail: string;
 }
@@ -57,48 +59,57 @@ function inspect(flags: Flags): readonly Check[] {
     name: "kernel",
     required: true,
     ok: recent,
+    tried: true,
     detail: recent ? version : `${version}; ${MINIMUM_KERNEL} is needed`,
   };
   const addon = probe("native addon", true, () => loadNative() && "loaded");
   if (!addon.ok) return [kernel, addon];
   const native = loadNative();
-  const root = probe("pods' cgroup", true, () => resolveCgroupRoot(flags.cgroupRoot));
+  const root = probe("pods' cgroup", true, () => resolveCgroupRoot(flags.cgroupRoot), { fact: "not found" });
   const path = root.ok ? root.detail : undefined;
   return [
     kernel,
     addon,
     root,
-    probe("cgroup v2", true, () => cgroup2(native, path)),
-    probe("bpf filesystem", true, () => bpffs(native, flags.pinPath)),
-    probe("connect programs", true, () => loads(native)),
-    probe(
-      "node namespace cookie",
-      false,
-      () => String(native.netnsCookie()),
-      "loopback node ports of hostNetwork pods are not judged",
-    ),
-    probe("kernel BTF", false, () => btf(), "as below"),
-    probe("pod namespace scan", false, () => scan(native, path), "the cgroup alone decides who a caller is"),
-    probe(
-      "new-cgroup events",
-      false,
-      () => watch(native, path),
-      "new pods are found by scanning every 10 s and on API events",
-    ),
+    probe("cgroup v2", true, () => cgroup2(native, path), { fact: "not on it" }),
+    probe("bpf filesystem", true, () => bpffs(native, flags.pinPath), { fact: "none there" }),
+    probe("connect programs", true, () => loads(native), { fact: "do not load" }),
+    probe("node namespace cookie", false, () => cookie(native), {
+      instead: "loopback node ports of hostNetwork pods are not judged",
+    }),
+    probe("kernel BTF", false, () => btf(), { instead: "as below" }),
+    probe("pod namespace scan", false, () => scan(native, path), {
+      instead: "the cgroup alone decides who a caller is",
+    }),
+    probe("new-cgroup events", false, () => watch(native, path), {
+      instead: "new pods are found by scanning every 10 s and on API events",
+    }),
   ];
 }
 
-function probe(name: string, required: boolean, run: () => string, instead?: string): Check {
+/** What to say when a feature is missing. */
+interface Lack {
+  /** In a few words, before the whole reason. */
+  readonly fact?: string;
+  readonly instead?: string;
+}
+
+function probe(name: string, required: boolean, run: () => string, { fact, instead }: Lack = {}): Check {
   try {
-    return { name, required, ok: true, detail: run() };
+    return { name, required, ok: true, tried: true, detail: run() };
   } catch (error) {
     const [why = ""] = (error as Error).message.split("\n");
-    return { name, required, ok: false, detail: instead === undefined ? why : `${why}; instead: ${instead}` };
+    const tried = !(error instanceof NotTried);
+    const full = fact !== undefined && tried ? `${fact}: ${why}` : why;
+    const detail = instead === undefined || !tried ? full : `${full}; instead: ${instead}`;
+    return { name, required, ok: false, tried, detail };
   }
 }
 
+class NotTried extends Error {}
+
 function needRoot(path: string | undefined): string {
-  if (path === undefined) throw new Error("not tried: the pods' cgroup was not found");
+  if (path === undefined) throw new NotTried("the pods' cgroup was not found");
   return path;
 }
 
@@ -110,6 +121,11 @@ function cgroup2(native: Native, path: string | undefined): string {
 function bpffs(native: Native, pinPath: string): string {
   requireBpffs(native, pinPath);
   return pinPath;
+}
+
+function cookie(native: Native): string {
+  native.netnsCookie();
+  return "can be read";
 }
 
 function loads(native: Native): string {
@@ -143,6 +159,17 @@ function watch(native: Native, path: string | undefined): string {
 
 function table(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
-  const mark = ({ ok, required }: Check) => (ok ? "ok     " : required ? "MISSING" : "without");
-  return checks.map((check) => `${check.name.padEnd(width)}  ${mark(check)}  ${check.detail}\n`).join("");
+  const lines = checks.map((check) => `${check.name.padEnd(width)}  ${state(check)}  ${check.detail}\n`);
+  const missing = checks
+    .filter(({ ok, required, tried }) => required && tried && !ok)
+    .map(({ name }) => name);
+  const end =
+    missing.length === 0 ? "the agent can run here" : `the agent cannot run here: ${missing.join(", ")}`;
+  return `${lines.join("")}${end}\n`;
+}
+
+function state({ ok, required, tried }: Check): string {
+  if (ok) return "ok       ";
+  if (!tried) return "not tried";
+  return required ? "MISSING  " : "without  ";
 }

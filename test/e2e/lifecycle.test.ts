@@ -413,8 +413,10 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
         "connect programs",
       ];
       const lines = stdout.trimEnd().split("\n");
-      for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {5} /);
-      expect(lines).toHaveLength(10);
+      for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {9}/);
+      expect(stdout).toMatch(/^node namespace cookie +ok +can be read$/m);
+      expect(lines).toHaveLength(11);
+      expect(lines.at(-1)).toBe("the agent can run here");
     });
 
     test("says the same in JSON", async () => {
@@ -429,7 +431,11 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     test("has status 1 and says what to do where something it needs is missing", async () => {
       const { status, stdout } = await podgate(lab, ...args("--pin-path", tmpdir()));
       expect(status).toBe(1);
-      expect(stdout).toMatch(/^bpf filesystem +MISSING +.*mount -t bpf bpf/m);
+      expect(stdout).toMatch(/^bpf filesystem +MISSING +none there: .*mount -t bpf bpf/m);
+      expect(stdout).toMatch(/^the agent cannot run here: bpf filesystem$/m);
+      const blind = await podgate(lab, ...args("--cgroup-root", "/no/such/directory"));
+      expect(blind.stdout).toMatch(/^cgroup v2 +not tried +the pods' cgroup was not found$/m);
+      expect(blind.stdout).toMatch(/^the agent cannot run here: pods' cgroup$/m);
       const nowhere = await podgate(lab, ...args("--cgroup-root", "/no/such/directory", "-o", "json"));
       expect(nowhere.status).toBe(1);
       expect(nowhere.stdout).toContain("there is no such directory");
