@@ -14,8 +14,8 @@ const OVER_LIMIT = "PODGATE_OVER_LIMIT";
 const MAX_RULES = 1_000;
 /** UTF-16 units of all expressions of a policy: bounds how long reading it takes. */
 const MAX_EXPRESSION_TEXT = 65_536;
-/** Bound of one evaluation of all expressions, in units of cel/cost.ts: about 50 ms. */
-const MAX_COST = 500_000;
+/** Bound of one evaluation of all expressions, in units of cel/cost.ts: about 10 ms. */
+const MAX_COST = 100_000;
 
 export interface Rules {
   readonly rules: readonly Rule[];

@@ -6,8 +6,8 @@ import { type ASTNode, COMPREHENSIONS, MATCHES_RE2, operands } from "./ast.ts";
 import { ExpressionFault } from "./fault.ts";
 import { Pattern } from "./regex.ts";
 
-/** A unit is about 100 ns: the whole stays below 20 ms. */
-const MAX_COST = 150_000;
+/** A unit is about 100 ns: the whole stays below 15 ms. */
+const MAX_COST = 100_000;
 /** Characters or elements of any value on the way. */
 const MAX_SIZE = 100_000;
 const MAX_NESTING = 2;
