@@ -118,6 +118,13 @@ describe.skipIf(obstacle() !== undefined)("a lab with the systemd driver", () =>
     expect(await dial(lab, "payments/ledger", "http://ledger")).toMatch(/^payments\/ledger /);
   });
 
+  test("the pod of a namespace that comes after the Services knows them too", async () => {
+    await lab.apply(podYaml("newcomer", {}, { namespace: "later" }));
+    await lab.settled();
+    expect(await dial(lab, "later/newcomer", "http://ledger.payments")).toMatch(/^payments\/ledger /);
+    await lab.deletePod("later", "newcomer");
+  });
+
   test("a Service without a ready backend, and an address nobody has, refuse at once", async () => {
     const started = Date.now();
     for (const from of ["shop/cart", "shop/node-program"]) {

@@ -12,7 +12,7 @@ import { schedule } from "./scheduler.ts";
 import { ServiceProxy } from "./services.ts";
 import { until } from "./until.ts";
 
-export interface ControllersSetting extends SandboxHost {
+export interface ControllersSetting extends Omit<SandboxHost, "services"> {
   readonly client: ApiClient;
   readonly failed: (what: string, error: unknown) => void;
 }
@@ -50,7 +50,11 @@ export class Controllers {
       "/apis/discovery.k8s.io/v1/endpointslices",
       changes(sliceJob, proxyJob),
     );
-    this.kubelet = new Kubelet({ ...setting, pods: () => this.#pods });
+    this.kubelet = new Kubelet({
+      ...setting,
+      pods: () => this.#pods,
+      services: () => this.#services.all(),
+    });
   }
 
   async start(): Promise<void> {

@@ -15,10 +15,10 @@ import type { LabNames } from "./names.ts";
 
 const LOOPBACK = "127.0.0.1 localhost\n::1 localhost\n";
 
-/** The path of the namespace's file, which exists from now on. */
-export function ensureHostsFile(names: LabNames, namespace: string): string {
+/** The path of the namespace's file, which exists from now on and knows these Services. */
+export function ensureHostsFile(names: LabNames, services: readonly Service[], namespace: string): string {
   const path = join(names.hostsDir, namespace);
-  if (!existsSync(path)) writeFileSync(path, LOOPBACK);
+  if (!existsSync(path)) writeFileSync(path, hostsText(services, namespace));
   return path;
 }
 

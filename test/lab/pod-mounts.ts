@@ -2,7 +2,6 @@
 import { closeSync, existsSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { must, run } from "./command.ts";
-import { ensureHostsFile } from "./hosts.ts";
 import type { LabNames } from "./names.ts";
 
 /**
@@ -15,10 +14,9 @@ umount --lazy "$2"
 umount --lazy "$3"
 `;
 
-/** Makes the pod's mount namespace and returns its path. */
-export async function makePodMounts(names: LabNames, uid: string, namespace: string): Promise<string> {
+/** Makes the pod's mount namespace, with `hosts` as its hosts file, and returns its path. */
+export async function makePodMounts(names: LabNames, uid: string, hosts: string): Promise<string> {
   const path = mountsPath(names, uid);
-  const hosts = ensureHostsFile(names, namespace);
   closeSync(openSync(path, "wx"));
   const setup = ["sh", "-euc", SETUP, "setup", hosts, names.namespaceDir, names.pinDir];
   await must(["unshare", `--mount=${path}`, "--propagation", "private", ...setup]);

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { type AddressPool, NODE_IPV4, NODE_IPV6, type PodAddresses } from "./addresses.ts";
 import { destroyCgroup, makeCgroup } from "./cgroup.ts";
-import type { Pod } from "./kube-objects.ts";
+import { ensureHostsFile } from "./hosts.ts";
+import type { Pod, Service } from "./kube-objects.ts";
 import type { Place } from "./launch.ts";
 import type { CgroupDriver, LabNames } from "./names.ts";
 import { podCgroup } from "./pod-cgroup.ts";
@@ -16,6 +17,8 @@ export interface SandboxHost {
   readonly names: LabNames;
   readonly driver: CgroupDriver;
   readonly addresses: AddressPool;
+  /** Those there are now. */
+  readonly services: () => readonly Service[];
 }
 
 /** Owns the pod's cgroup, network namespace and addresses until `close`. */
@@ -44,7 +47,8 @@ export async function openSandbox(host: SandboxHost, pod: Pod): Promise<Sandbox>
     // In kubelet's order: the pod's cgroup exists before its network.
     makeCgroup(cgroup);
     if (!hostNetwork) await makePodNetwork(names, uid, pair);
-    const mntns = seesCluster(pod) ? { mntns: await makePodMounts(names, uid, namespace) } : {};
+    const hosts = () => ensureHostsFile(names, host.services(), namespace);
+    const mntns = seesCluster(pod) ? { mntns: await makePodMounts(names, uid, hosts()) } : {};
     const place = { netns: hostNetwork ? names.nodeNetns : podNetns(names, uid), ...mntns };
     return { ips: [pair.ipv4, pair.ipv6], cgroup, place, close };
   } catch (error) {
