@@ -19,7 +19,10 @@ const started = performance.now();
 const progress = (line: string) =>
   process.stderr.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${line}\n`);
 
-const setting = await startSetting(progress);
+const setting = await startSetting(progress).catch((error: unknown) => {
+  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exit(1);
+});
 try {
   const length = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
   progress(`${length.rounds} rounds of ${length.seconds} s for each condition`);

@@ -45,7 +45,8 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   if (owner !== undefined) throw new Error(`start lab ${names.name}: process ${owner.pid} runs it already`);
   await removeLeftovers(names);
   await removeDeadLabs();
-  mkdirSync(names.runDir, { mode: 0o711 });
+  // Its kubeconfig, logs and pins are for root alone.
+  mkdirSync(names.runDir, { mode: 0o700 });
   const lab = new Lab(names, options);
   try {
     claim(names, { daemon: options.daemon ?? false });

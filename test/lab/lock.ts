@@ -25,7 +25,7 @@ export function isAlive({ pid, startTime: started }: Owner): boolean {
 export function claim(names: LabNames, facts: Omit<Owner, "pid" | "startTime">): void {
   const owner: Owner = { pid: process.pid, startTime: startTime(process.pid) ?? "", ...facts };
   // Never half written: who cannot read it takes the lab for dead.
-  writeFileSync(`${names.ownerFile}.new`, JSON.stringify(owner));
+  writeFileSync(`${names.ownerFile}.new`, JSON.stringify(owner), { mode: 0o600 });
   renameSync(`${names.ownerFile}.new`, names.ownerFile);
 }
 

@@ -16,9 +16,14 @@ const TOOLS = {
   mount: "mount",
 };
 
+/** `what` is what somebody asked for. */
+export function requireRoot(what: string): void {
+  if (process.getuid?.() !== 0) throw new Error(`${what}: needs root; run it with sudo`);
+}
+
 /** Throws one line that says what is missing and what to do. */
 export async function checkMachine(): Promise<void> {
-  if (process.getuid?.() !== 0) throw new Error("start a lab: needs root; run it with sudo");
+  requireRoot("start a lab");
   for (const [tool, debianPackage] of Object.entries(TOOLS)) {
     const { status } = await run(["sh", "-c", `command -v ${tool}`]);
     if (status !== 0) throw new Error(`start a lab: ${tool} is missing; apt-get install ${debianPackage}`);

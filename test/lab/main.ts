@@ -5,6 +5,7 @@ import { down } from "./cli/down.ts";
 import { exec } from "./cli/exec.ts";
 import { status } from "./cli/status.ts";
 import { up } from "./cli/up.ts";
+import { requireRoot } from "./machine.ts";
 import { type CgroupDriver, DEFAULT_LAB } from "./names.ts";
 
 const EXAMPLES = `
@@ -18,7 +19,11 @@ Examples:
 A pod runs its container's command on this machine, in network namespace and cgroup of its own. Without a command it
 sleeps, or, if it declares ports, answers each line and each HTTP request with its name and the address it sees.
 Annotations on pods: lab.podgate.dev/ip chooses its address (10.244.x.y), lab.podgate.dev/ready: "false" keeps it
-from being ready. Needs root, cgroup v2, iproute2, nftables and util-linux. Sends nothing outside the lab.`;
+from being ready. Needs root, cgroup v2, iproute2, nftables and util-linux. Sends nothing outside the lab.
+
+Its API server listens on a port of this machine's loopback address and asks nobody who they are: anybody who can
+reach that port can use the API, and a pod they make runs as root on this machine. Do not start it where you do not
+trust all who have an account.`;
 
 interface UpFlags {
   readonly agent: boolean;
@@ -32,6 +37,8 @@ const program = new Command("npm run lab --")
   .addHelpText("after", EXAMPLES)
   .enablePositionalOptions()
   .showHelpAfterError("(--help shows how it is used)");
+
+program.hook("preAction", (_, command) => requireRoot(command.name()));
 
 const labName = () => program.opts<{ name: string }>().name;
 
