@@ -69,6 +69,7 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(own.filter((id) => namespaces().includes(id) && !before.includes(id))).toHaveLength(3);
     expect(stdout).toContain(`export KUBECONFIG=/run/${NAME}/kubeconfig`);
     expect(stdout).toContain("3 of 3 pods ready");
+    expect(stdout).toContain(`${NAME} runs 3 pods. `);
     const tries = stdout.split("Try:\n")[1]?.trim().split("\n") ?? [];
     expect(tries).toHaveLength(3);
     const dial = lab("exec", "shop/cart", "--", "curl", "-sS", "-m", "5", "http://ledger.payments");
@@ -96,6 +97,7 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
   test("up starts the agent, whose verdicts are its log, and a crash with the agent leaves nothing either", async () => {
     const outcome = lab("up", FIXTURE, POLICY);
     expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
+    expect(outcome.stdout).toContain(`${NAME} runs 3 pods and the agent. `);
     const program = ["curl", "-sS", "-m", "5", "http://ledger.payments"];
     await until("the policy to be enforced", () => lab("exec", "shop/cart", "--", ...program).status === 7);
     expect(lab("exec", "payments/ledger", "--", ...program).status).toBe(0);
@@ -137,6 +139,26 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(lab("--help").stdout).toContain("npm run lab -- up shop.yaml");
   });
 
+  test("who is not root learns that in one line, and reads nothing of a lab", () => {
+    up();
+    const { runDir, ownerFile, kubeconfig } = labNames(NAME);
+    const modes = [runDir, ownerFile, kubeconfig].map((path) => statSync(path).mode & 0o777);
+    expect(modes).toEqual([0o700, 0o600, 0o600]);
+    // One that can read the project: its owner, or anybody where that is root.
+    const uid = statSync(ROOT).uid || 65534;
+    const unprivileged = (script: string, ...args: string[]) =>
+      spawnSync(process.execPath, [join(ROOT, script), ...args], { encoding: "utf8", timeout: 60_000, uid });
+    const refusal = "needs root; run it with sudo\n";
+    for (const args of [["up"], ["exec", "shop/cart", "--", "true"], ["status"], ["down"]]) {
+      const outcome = unprivileged("test/lab/main.ts", "--name", NAME, ...args);
+      expect(outcome).toMatchObject({ status: 1, stdout: "", stderr: `lab: ${args[0]}: ${refusal}` });
+    }
+    for (const script of ["demo", "bench"]) {
+      const outcome = unprivileged(`test/${script}/${script}.ts`);
+      expect(outcome).toMatchObject({ status: 1, stderr: `${script}: start a lab: ${refusal}` });
+    }
+  });
+
   test("a second up adds to the lab that runs", () => {
     up();
     const { pid } = liveOwner(labNames(NAME)) ?? {};
@@ -151,6 +173,9 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
       process.kill(liveOwner(labNames(NAME))?.pid ?? 0, "SIGKILL");
       expect(traces()).not.toEqual([]);
       expect(lab("exec", "shop/cart", "--", "true").stderr).toContain("has crashed");
+      const remains =
+        /^podgate-lab-cli-\d+ crashed and left 2 directories and \d+ mounts; `up` or `down` removes them\n$/;
+      expect(lab("status")).toMatchObject({ status: 3, stdout: expect.stringMatching(remains) });
       if (next === "down") {
         expect(lab("down").status).toBe(0);
         expect(traces()).toEqual([]);

@@ -4,18 +4,15 @@ import { leftovers } from "../cleanup.ts";
 import { keyOf, type Pod } from "../kube-objects.ts";
 import { liveOwner } from "../lock.ts";
 import { labNames } from "../names.ts";
+import { counted } from "./counted.ts";
 
 /** Resolves with the exit status: 0 if it runs, 3 if not, as init scripts have it. */
 export async function status(name: string): Promise<number> {
   const names = labNames(name);
   const owner = liveOwner(names);
   if (owner?.url === undefined) {
-    const left = leftovers(names);
-    console.log(
-      left.length === 0
-        ? `${names.name} does not run`
-        : `${names.name} does not run, but left behind: ${left.join(", ")}\n\`up\` and \`down\` remove that`,
-    );
+    const starting = `${names.name} is being started by process ${owner?.pid}`;
+    console.log(owner === undefined ? afterRun(names.name, leftovers(names)) : starting);
     return 3;
   }
   console.log(`${names.name} runs in process ${owner.pid}\nexport KUBECONFIG=${names.kubeconfig}\n`);
@@ -25,6 +22,14 @@ export async function status(name: string): Promise<number> {
   const rows = items.map((pod) => [keyOf(pod), pod.status?.phase ?? "", readiness(pod), addresses(pod)]);
   console.log(table([["POD", "PHASE", "READY", "ADDRESSES"], ...rows]));
   return 0;
+}
+
+/** Of a lab that no process runs. */
+function afterRun(name: string, left: readonly string[]): string {
+  if (left.length === 0) return `${name} does not run`;
+  const mounts = left.filter((thing) => thing.startsWith("mount ")).length;
+  const directories = counted(left.length - mounts, "directory", "directories");
+  return `${name} crashed and left ${directories} and ${counted(mounts, "mount")}; \`up\` or \`down\` removes them`;
 }
 
 function readiness({ status }: Pod): string {

@@ -8,6 +8,7 @@ import { applyObjects, readManifests } from "../manifests.ts";
 import { type LabNames, labNames } from "../names.ts";
 import { isStable, podState } from "../settled.ts";
 import { until } from "../until.ts";
+import { counted } from "./counted.ts";
 import { type DaemonOptions, startDaemon } from "./daemon.ts";
 
 export async function up(paths: readonly string[], options: DaemonOptions): Promise<void> {
@@ -16,7 +17,7 @@ export async function up(paths: readonly string[], options: DaemonOptions): Prom
   const objects = readManifests(paths);
   const client = new ApiClient(await runningLab(names, options));
   try {
-    if (objects.length > 0) progress(`applying ${objects.length} objects`);
+    if (objects.length > 0) progress(`applying ${counted(objects.length, "object")}`);
     await applyObjects(client, objects);
     const pods = await readyPods(client);
     const services = await servedServices(client);
@@ -93,7 +94,7 @@ function summary(names: LabNames, pods: readonly Pod[], services: readonly Servi
   ];
   return [
     "",
-    `${names.name} runs ${own.length} pods. Point kubectl at it:`,
+    `${names.name} runs ${counted(pods.length - (agent ? 1 : 0), "pod")}${agent ? " and the agent" : ""}. Point kubectl at it:`,
     "",
     `  export KUBECONFIG=${names.kubeconfig}`,
     "",
