@@ -386,6 +386,22 @@ describe.skipIf(obstacle() !== undefined)("a lab with the systemd driver", () =>
   });
 
   test.skipIf(kubectlObstacle() !== undefined)(
+    "kubectl exec, attach and port-forward say what there is in their place",
+    async () => {
+      const env = { ...process.env, KUBECONFIG: lab.kubeconfigPath };
+      for (const args of [
+        ["exec", "cart", "--", "true"],
+        ["attach", "cart"],
+        ["port-forward", "cart", "0:80"],
+      ]) {
+        const { status, stderr } = await run(["kubectl", "-n", "shop", ...args], { env, timeoutMs: 10_000 });
+        expect(status, args[0]).toBe(1);
+        expect(stderr).toContain("the lab has no exec; use: npm run lab -- exec NS/POD -- COMMAND");
+      }
+    },
+  );
+
+  test.skipIf(kubectlObstacle() !== undefined)(
     "kubectl applies, watches, reads logs of and deletes a pod",
     async () => {
       const kubectl = (args: string[], input?: string) => {

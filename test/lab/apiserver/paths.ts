@@ -1,7 +1,7 @@
 /** Reads a request's method and URL: which resource, which object, which verb. */
 import type { Catalog, Served } from "./catalog.ts";
 import { type ResourceName, resourceName, type Subresource } from "./resource.ts";
-import { methodNotAllowed, unknownPath } from "./status.ts";
+import { methodNotAllowed, noStreams, unknownPath } from "./status.ts";
 
 export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";
 
@@ -16,6 +16,9 @@ export interface Target extends Served {
   readonly query: URLSearchParams;
 }
 
+/** What kubectl exec, attach and port-forward ask for. */
+const STREAMS = new Set(["exec", "attach", "portforward"]);
+
 /** The target of a resource path. Throws 404 for a path that names nothing served, 405 for a method it has not. */
 export function parseTarget(catalog: Catalog, method: string, url: URL): Target {
   const place = parsePath(url.pathname);
@@ -24,6 +27,7 @@ export function parseTarget(catalog: Catalog, method: string, url: URL): Target 
   const { resource, version } = served;
   const { namespace, name } = place;
   const subresource = version.subresources.find((known) => known === place.subresource);
+  if (resource.kind === "Pod" && STREAMS.has(place.subresource)) throw noStreams();
   if (place.subresource !== "" && subresource === undefined) throw unknownPath();
   if (!resource.namespaced && namespace !== undefined) throw unknownPath();
   // An object of a namespace has no address without it; only its collections do.

@@ -83,6 +83,12 @@ export function unknownPath(): ApiError {
   return new ApiError(404, "NotFound", "the server could not find the requested resource");
 }
 
+/** Of a pod's subresources that carry a terminal or a connection. */
+export function noStreams(): ApiError {
+  const message = "the lab has no exec; use: npm run lab -- exec NS/POD -- COMMAND";
+  return new ApiError(501, "NotImplemented", message);
+}
+
 const modified =
   "the object has been modified; please apply your changes to the latest version and try again";
 
