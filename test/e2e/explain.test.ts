@@ -104,18 +104,19 @@ describe.skipIf(obstacle() !== undefined)("explain against the cluster", () => {
   });
 
   test("the verdicts of these connects are what `podgate verdicts` shows", async () => {
+    // A pair that was dialled long before: a verdict's time is exact to 10 ms, and what came just before would count.
     const since = new Date().toISOString();
-    await stage.dial("sandbox/crawler", "ledger.my-namespace:80");
+    await stage.dial("sandbox/crawler", "queue.my-namespace:80");
     const { status, stdout } = await podgateHere([
       ...["verdicts", "--kubeconfig", stage.lab.kubeconfigPath, "--no-follow", "--since", since],
-      ...["--namespace", "sandbox", "--to", "ledger.my-namespace", "--verdict", "deny"],
+      ...["--namespace", "sandbox", "--to", "queue.my-namespace", "--verdict", "deny"],
     ]);
     expect(status).toBe(0);
     const rows = stdout.trimEnd().split("\n").slice(1);
     expect(rows).toHaveLength(2);
     for (const row of rows) {
       expect(row).toMatch(
-        / sandbox\/crawler +my-namespace\/ledger:80 +deny +rule +\S+\[\d+\] +CloudEndpoint /,
+        / sandbox\/crawler +my-namespace\/queue:80 +deny +rule +\S+\[\d+\] +CloudEndpoint /,
       );
     }
   });
