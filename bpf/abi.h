@@ -56,6 +56,7 @@ enum subject_kind {
 #define POD_OVERSIZED 1u /* pod_ref.flags: ERR_NGROK_28000, so the pod has verdicts of its own everywhere */
 #define NO_RULE 0xffff	 /* verdict.rule: no rule decided */
 
+#define GUARD_SLOTS (1u << 17)
 #define EVENT_RECENTS 64
 
 #define COUNTER_REASONS 16
@@ -74,7 +75,7 @@ struct node_port_key {
 	__u8 pad;
 };
 
-/* The current version of a guard. Replaced as a whole; `number` repeats the key (see decide.h on stale reads). */
+/* The current version of a guard. Replaced as a whole; `number` says whose slot it is (see decide.h on stale reads). */
 struct guard {
 	__u32 number;
 	__u32 version;
@@ -87,8 +88,9 @@ struct verdict_key {
 	__u32 subject;
 };
 
-/* `version` and `subject` repeat the key. */
+/* `version` and `subject` repeat the key, `guard` says whose version that is. */
 struct verdict {
+	__u32 guard;
 	__u32 version;
 	__u32 subject;
 	__u32 policy;  /* number of the deciding policy object; 0: none */
@@ -201,7 +203,7 @@ _Static_assert(sizeof(struct destination_key) == 20, "destination_key is part of
 _Static_assert(sizeof(struct node_port_key) == 4, "node_port_key is part of the map ABI");
 _Static_assert(sizeof(struct guard) == 12, "guard is part of the map ABI");
 _Static_assert(sizeof(struct verdict_key) == 12, "verdict_key is part of the map ABI");
-_Static_assert(sizeof(struct verdict) == 28, "verdict is part of the map ABI");
+_Static_assert(sizeof(struct verdict) == 32, "verdict is part of the map ABI");
 _Static_assert(sizeof(struct pod_ref) == 24, "pod_ref is part of the map ABI");
 _Static_assert(sizeof(struct pod) == 112, "pod is part of the map ABI");
 _Static_assert(sizeof(struct event) == 112, "event is part of the ring buffer ABI");

@@ -2,10 +2,11 @@
 /*
  * The verdict. Every hook makes a flow of what it sees and calls `decide`; nothing else decides.
  *
- * Stale reads. An element of an unallocated hash may be reused for another key while a program still holds
- * its pointer. So `guard` and `verdict` repeat their key, the copy is compared, and one that does not match is
- * read again once and then refused. A version's verdicts are all there before a guard names it and stay for
- * seconds after it no longer does, so a program that read the old version still finds them.
+ * Stale reads. An element of an unallocated hash may be reused for another key while a program still holds its
+ * pointer, and an array's is overwritten in place, not in one piece. So `guard` and `verdict` repeat whose they are, the
+ * copy is compared, and one that does not match is read again once and then refused. A version's verdicts are all
+ * there before a guard names it and stay for seconds after it no longer does, so a program that read the old version
+ * still finds them.
  *
  * Speed. Between two connects of a busy pod the kernel has done 20 us of other work, and every map looked up is out
  * of the nearest cache again: 20 ns each, most of what a verdict costs. So there are four on the way to an ordinary
@@ -131,7 +132,8 @@ static __always_inline void refuse(struct verdict *verdict, enum reason reason)
 /* Copies the verdict of a guard about a caller. 0 if there is none, or the entries read were not those looked for. */
 static __always_inline int read_verdict(__u32 number, const struct caller *caller, struct verdict *verdict)
 {
-	struct guard *current = bpf_map_lookup_elem(&guards, &number);
+	__u32 slot = number % GUARD_SLOTS;
+	struct guard *current = bpf_map_lookup_elem(&guards, &slot);
 	struct verdict_key key = { .subject_kind = caller->subject_kind };
 	struct verdict *found;
 	struct guard guard;
@@ -154,7 +156,7 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 	if (!found)
 		return 0;
 	*verdict = *found;
-	return verdict->version == key.version && verdict->subject == key.subject;
+	return verdict->guard == number && verdict->version == key.version && verdict->subject == key.subject;
 }
 
 /* The verdict of a guard about a caller; a known caller without one is pending. */

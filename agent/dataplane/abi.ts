@@ -12,18 +12,19 @@ export const layouts = {
   guard: { size: 12, number: 0, version: 4, flags: 8 },
   verdict_key: { size: 12, version: 0, subject_kind: 4, subject: 8 },
   verdict: {
-    size: 28,
-    version: 0,
-    subject: 4,
-    policy: 8,
-    forward: 12,
-    audited_policy: 16,
-    rule: 20,
-    audited_rule: 22,
-    action: 24,
-    reason: 25,
-    audited_action: 26,
-    audited_reason: 27,
+    size: 32,
+    guard: 0,
+    version: 4,
+    subject: 8,
+    policy: 12,
+    forward: 16,
+    audited_policy: 20,
+    rule: 24,
+    audited_rule: 26,
+    action: 28,
+    reason: 29,
+    audited_action: 30,
+    audited_reason: 31,
   },
   pod_ref: { size: 24, pod: 0, namespace_number: 4, flags: 8, pad: 12, netns_cookie: 16 },
   pod: { size: 112, uid: 0, namespace_number: 40, flags: 44, addresses: 48 },
@@ -157,11 +158,10 @@ export interface VerdictEntry {
   readonly auditedRule: number;
 }
 
-export function encodeVerdict(version: number, subject: number, verdict: VerdictEntry): Buffer {
+/** Without the first three members, which say whose it is. */
+export function encodeVerdict(verdict: VerdictEntry): Buffer {
   const at = layouts.verdict;
   const value = Buffer.alloc(at.size);
-  value.writeUInt32LE(version, at.version);
-  value.writeUInt32LE(subject, at.subject);
   value.writeUInt32LE(verdict.policy, at.policy);
   value.writeUInt32LE(verdict.forward, at.forward);
   value.writeUInt32LE(verdict.auditedPolicy, at.audited_policy);

@@ -65,7 +65,7 @@ export class Dataplane {
   readonly #verdicts: VerdictTable;
   readonly #pods: PodTable;
   readonly #forwards: ForwardTable;
-  readonly #guardNumbers = new Registry();
+  readonly #guardNumbers = new Registry((number) => this.#verdicts.isFree(number));
   readonly #retirement: Retirement;
   #wanted: readonly WantPod[] = [];
   #retiring = 0; // verdicts out of use and still in the kernel

@@ -30,6 +30,12 @@ export class Registry {
   readonly #numbers = new Map<string, number>();
   readonly #named = new Set<number>();
   readonly #counter = new Counter();
+  readonly #isFree: (number: number) => boolean;
+
+  /** `isFree`: whether a number may be given; there must be one. */
+  constructor(isFree: (number: number) => boolean = () => true) {
+    this.#isFree = isFree;
+  }
 
   /** Makes `number` taken, without a name: something in the kernel still bears it. */
   seen(number: number): void {
@@ -51,7 +57,8 @@ export class Registry {
   take(name: string): number {
     const known = this.#numbers.get(name);
     if (known !== undefined) return known;
-    const number = this.#counter.next();
+    let number = this.#counter.next();
+    while (!this.#isFree(number)) number = this.#counter.next();
     this.#set(name, number);
     return number;
   }

@@ -9,7 +9,7 @@
  */
 import { encodeU32, encodeVerdict, GUARD_PER_POD, layouts, type VerdictEntry } from "./abi.ts";
 import { Counter } from "./numbers.ts";
-import { type KernelMap, readEntries, Table } from "./table.ts";
+import { type KernelMap, readEntries } from "./table.ts";
 
 /** Subject kind and number, as one number: kind * 2^32 + subject. */
 export type SubjectCode = number;
@@ -18,7 +18,7 @@ export function subjectCode(kind: number, subject: number): SubjectCode {
   return kind * 2 ** 32 + subject;
 }
 
-/** A verdict's bytes after `version` and `subject`, as latin1 text: equal verdicts are equal strings. */
+/** A verdict's bytes after those that say whose it is, as latin1 text: equal verdicts are equal strings. */
 export type VerdictBody = string;
 
 const BODY_AT = layouts.verdict.policy;
@@ -30,7 +30,8 @@ interface GuardState {
 }
 
 export class VerdictTable {
-  readonly #guards: Table;
+  readonly #guards: KernelMap;
+  readonly #slots = new Set<number>(); // of `guards`, in use
   readonly #verdicts: KernelMap;
   readonly #states = new Map<number, GuardState>();
   readonly #current = new Map<number, GuardState>(); // by version
@@ -39,7 +40,7 @@ export class VerdictTable {
 
   /** `retire` is given keys of `verdicts` to delete after the grace period. */
   constructor(guards: KernelMap, verdicts: KernelMap, retire: (keys: Buffer[]) => void) {
-    this.#guards = new Table(guards);
+    this.#guards = guards;
     this.#verdicts = verdicts;
     this.#retire = retire;
   }
@@ -50,6 +51,11 @@ export class VerdictTable {
 
   has(guard: number): boolean {
     return this.#states.has(guard);
+  }
+
+  /** Whether a new guard may have this number: two of one slot of `guards` exclude each other. */
+  isFree(number: number): boolean {
+    return !this.#slots.has(this.#slotOf(number));
   }
 
   guardCount(): number {
@@ -76,8 +82,11 @@ export class VerdictTable {
   load(seen: (kind: number, subject: number, forward: number) => void): void {
     this.#states.clear();
     this.#current.clear();
+    this.#slots.clear();
     const at = layouts.guard;
-    for (const { key, value } of this.#guards.load()) {
+    for (const { value } of readEntries(this.#guards)) {
+      const number = value.readUInt32LE(at.number);
+      if (number === 0) continue;
       const version = value.readUInt32LE(at.version);
       const state = {
         version,
@@ -85,7 +94,8 @@ export class VerdictTable {
         bodies: new Map(),
       };
       this.#versions.seen(version);
-      this.#states.set(key.readUInt32LE(0), state);
+      this.#states.set(number, state);
+      this.#slots.add(this.#slotOf(number));
       this.#current.set(version, state);
     }
     const orphans: Buffer[] = [];
@@ -109,14 +119,15 @@ export class VerdictTable {
       this.#switch(guard, perPod, want, state);
       return true;
     }
-    return this.#amend(state, want);
+    return this.#amend(guard, state, want);
   }
 
   /** Removes a guard that no address points to any more. Call it after the grace period. */
   remove(guard: number): void {
     const state = this.#states.get(guard);
     if (state === undefined) return;
-    this.#guards.delete([encodeU32(guard)]);
+    this.#guards.put(encodeU32(this.#slotOf(guard)), Buffer.alloc(layouts.guard.size));
+    this.#slots.delete(this.#slotOf(guard));
     this.#states.delete(guard);
     this.#current.delete(state.version);
     this.#verdicts.deleteBatch(Buffer.concat(subjectKeys(state.version, state.bodies.keys())));
@@ -129,10 +140,10 @@ export class VerdictTable {
     old: GuardState | undefined,
   ): void {
     const version = this.#versions.next();
-    this.#write(version, want);
-    this.#guards.put([
-      { key: encodeU32(guard), value: encodeU32(guard, version, perPod ? GUARD_PER_POD : 0) },
-    ]);
+    this.#write(guard, version, want);
+    const slot = this.#slotOf(guard);
+    this.#guards.put(encodeU32(slot), encodeU32(guard, version, perPod ? GUARD_PER_POD : 0));
+    this.#slots.add(slot);
     const state = { version, perPod, bodies: new Map(want) };
     this.#states.set(guard, state);
     this.#current.set(version, state);
@@ -142,22 +153,27 @@ export class VerdictTable {
   }
 
   /** New subjects, subjects gone, and at most one that changed: no new version is needed. */
-  #amend(state: GuardState, want: ReadonlyMap<SubjectCode, VerdictBody>): boolean {
+  #amend(guard: number, state: GuardState, want: ReadonlyMap<SubjectCode, VerdictBody>): boolean {
     const write = new Map([...want].filter(([code, body]) => state.bodies.get(code) !== body));
     const gone = [...state.bodies.keys()].filter((code) => !want.has(code));
-    this.#write(state.version, write);
+    this.#write(guard, state.version, write);
     for (const [code, body] of write) state.bodies.set(code, body);
     for (const code of gone) state.bodies.delete(code);
     this.#retire(subjectKeys(state.version, gone));
     return write.size + gone.length > 0;
   }
 
-  #write(version: number, bodies: ReadonlyMap<SubjectCode, VerdictBody>): void {
+  #slotOf(guard: number): number {
+    return guard % this.#guards.maxEntries;
+  }
+
+  #write(guard: number, version: number, bodies: ReadonlyMap<SubjectCode, VerdictBody>): void {
     if (bodies.size === 0) return;
     const values = Buffer.alloc(bodies.size * layouts.verdict.size);
     let at = 0;
     for (const [code, body] of bodies) {
-      values.writeUInt32LE(version, at);
+      values.writeUInt32LE(guard, at + layouts.verdict.guard);
+      values.writeUInt32LE(version, at + layouts.verdict.version);
       values.writeUInt32LE(code % 2 ** 32, at + layouts.verdict.subject);
       values.write(body, at + BODY_AT, "latin1");
       at += layouts.verdict.size;
@@ -191,5 +207,5 @@ function subjectKeys(version: number, codes: Iterable<SubjectCode>): Buffer[] {
 }
 
 export function verdictBody(verdict: VerdictEntry): VerdictBody {
-  return encodeVerdict(0, 0, verdict).toString("latin1", BODY_AT);
+  return encodeVerdict(verdict).toString("latin1", BODY_AT);
 }

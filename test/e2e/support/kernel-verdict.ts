@@ -41,7 +41,7 @@ export function kernelVerdict(
 ): KernelVerdict | "not guarded" | "pending" | "identity-mismatch" {
   const number = maps.destinations.get(encodeDestination(address, port));
   if (number === undefined) return "not guarded";
-  const guard = maps.guards.get(number);
+  const guard = maps.guards.get(encodeU32(number.readUInt32LE(0) % maps.guards.maxEntries));
   const subject = subjectOf(maps, caller, guard?.readUInt32LE(layouts.guard.flags) ?? 0);
   if (subject === undefined) return "identity-mismatch";
   if (guard === undefined || guard.readUInt32LE(layouts.guard.number) !== number.readUInt32LE(0))
@@ -50,8 +50,8 @@ export function kernelVerdict(
   const verdict = maps.verdicts.get(encodeU32(version, subject.kind, subject.number));
   const at = layouts.verdict;
   if (verdict === undefined) return "pending";
-  if (verdict.readUInt32LE(at.version) !== version || verdict.readUInt32LE(at.subject) !== subject.number)
-    return "pending";
+  const owner = encodeU32(number.readUInt32LE(0), version, subject.number);
+  if (!verdict.subarray(at.guard, at.policy).equals(owner)) return "pending";
   const rule = verdict.readUInt16LE(at.rule);
   const forward = verdict.readUInt32LE(at.forward);
   return {

@@ -17,7 +17,7 @@ import type { WantGuard, WantPod } from "../../../agent/dataplane/want.ts";
 import type { Clock } from "../../../agent/model/clock.ts";
 import type { Identity } from "../../../agent/model/identity.ts";
 import type { Verdict } from "../../../agent/model/verdict.ts";
-import { MemoryMap } from "./memory-map.ts";
+import { MemoryArray, MemoryMap } from "./memory-map.ts";
 
 const allow: Verdict = { action: "allow", reason: "fell-through" };
 const deny: Verdict = { action: "deny", reason: "rule", rule: 1 };
@@ -25,16 +25,18 @@ const ADDRESS = "192.0.2.10";
 const OTHER = "2001:db8::10";
 
 let now: number;
-let maps: Record<keyof Maps, MemoryMap>;
+type MemoryMaps = Record<Exclude<keyof Maps, "guards">, MemoryMap> & { readonly guards: MemoryArray };
+
+let maps: MemoryMaps;
 let dataplane: Dataplane;
 
-function kernelMaps(sizes: Partial<Record<keyof Maps, number>> = {}): Record<keyof Maps, MemoryMap> {
+function kernelMaps(sizes: Partial<Record<keyof Maps, number>> = {}): MemoryMaps {
   const map = (name: keyof Maps, key: number, value: number) => new MemoryMap(name, key, value, sizes[name]);
   return {
     destinations: map("destinations", layouts.destination_key.size, 4),
     node_addresses: map("node_addresses", 16, 4),
     node_ports: map("node_ports", layouts.node_port_key.size, 4),
-    guards: map("guards", 4, layouts.guard.size),
+    guards: new MemoryArray("guards", layouts.guard.size, sizes.guards ?? 40),
     verdicts: map("verdicts", layouts.verdict_key.size, layouts.verdict.size),
     pods: map("pods", 4, layouts.pod.size),
     pods_by_cgroup: map("pods_by_cgroup", 8, layouts.pod_ref.size),
@@ -84,8 +86,8 @@ function guard(key: string, decide: WantGuard["decide"], more: Partial<WantGuard
 function kernelVerdict(address: string, port: number, caller?: WantPod): string {
   const number = maps.destinations.get(encodeDestination(address, port));
   if (number === undefined) return "unguarded";
-  const current = maps.guards.get(number);
-  if (current === undefined) return "pending";
+  const current = guardAt(number);
+  if (current.readUInt32LE(layouts.guard.number) !== number.readUInt32LE(0)) return "pending";
   const version = current.readUInt32LE(layouts.guard.version);
   const perPod = current.readUInt32LE(layouts.guard.flags) === 1;
   const ref =
@@ -98,15 +100,21 @@ function kernelVerdict(address: string, port: number, caller?: WantPod): string 
   }
   const verdict = maps.verdicts.get(encodeU32(version, kind, subject));
   if (verdict === undefined) return "pending";
-  expect(verdict.readUInt32LE(0)).toBe(version);
-  expect(verdict.readUInt32LE(4)).toBe(subject);
   const at = layouts.verdict;
+  expect(verdict.subarray(at.guard, at.policy)).toEqual(
+    Buffer.concat([number, encodeU32(version, subject)]),
+  );
   return `${actionOf(verdict.readUInt8(at.action))} ${reasonOf(verdict.readUInt8(at.reason))}`;
+}
+
+function guardAt(number: Buffer): Buffer {
+  const slot = encodeU32(number.readUInt32LE(0) % maps.guards.maxEntries);
+  return maps.guards.get(slot) ?? Buffer.alloc(layouts.guard.size);
 }
 
 function versionOf(address = ADDRESS, port = 443): number {
   const number = maps.destinations.get(encodeDestination(address, port));
-  return number === undefined ? -1 : (maps.guards.get(number)?.readUInt32LE(layouts.guard.version) ?? -1);
+  return number === undefined ? -1 : guardAt(number).readUInt32LE(layouts.guard.version);
 }
 
 const byName = (allowed: string) => (identity: Identity) =>
@@ -164,10 +172,12 @@ describe("what is wanted reaches the kernel", () => {
       maps.destinations.content.size + maps.node_ports.content.size + maps.node_addresses.content.size,
     ).toBe(0);
     expect(maps.pods_by_cgroup.content.size + maps.pods_by_netns.content.size).toBe(0);
-    expect(maps.guards.content.size).toBe(1);
+    expect(maps.guards.used).toHaveLength(1);
     now += 2000;
     dataplane.sweep();
-    expect(Object.values(maps).map((map) => map.content.size)).toEqual(new Array(9).fill(0));
+    const { guards, ...hashes } = maps;
+    expect(guards.used).toEqual([]);
+    expect(Object.values(hashes).map((map) => map.content.size)).toEqual(new Array(8).fill(0));
   });
 
   test("applying the same again changes nothing", async () => {
@@ -295,7 +305,7 @@ describe("a guard that is divided", () => {
     expect(kernelVerdict(ADDRESS, 443, pod("a"))).toBe("allow fell-through");
     now += 2000;
     dataplane.sweep();
-    expect(maps.guards.content.size).toBe(2);
+    expect(maps.guards.used).toHaveLength(2);
   });
 
   test("keeps its parts' numbers after a restart", async () => {
@@ -351,6 +361,23 @@ describe("after a restart", () => {
     expect(versionOf(OTHER, 1)).toBeGreaterThan(oldVersion);
     const newPod = maps.pods_by_cgroup.get(encodeU64(pod("b").cgroupIds[0] as bigint))?.readUInt32LE(0) ?? 0;
     expect(newPod).toBeGreaterThan(oldPod);
+  });
+
+  test("a guard's number is never one whose slot another guard has, however often the others come and go", async () => {
+    maps = kernelMaps({ guards: 8 });
+    dataplane = new Dataplane(maps, clock);
+    const at = (key: string, port: number, decide = deny) =>
+      guard(key, () => decide, { destinations: [{ address: ADDRESS, port }] });
+    for (let round = 0; round < 20; round++) {
+      if (round === 10) dataplane = new Dataplane(maps, clock);
+      const guards = [at("stays", 1), at(`comes-${round}`, 2 + round, allow)];
+      expect((await dataplane.apply({ nodeAddresses: [], guards, pods: [] })).refused).toEqual([]);
+      expect(kernelVerdict(ADDRESS, 1)).toBe("deny rule");
+      expect(kernelVerdict(ADDRESS, 2 + round)).toBe("allow fell-through");
+      now += 2000;
+      dataplane.sweep();
+    }
+    expect(maps.guards.used).toHaveLength(2);
   });
 
   test("verdicts of a version that no guard names are cleared away", async () => {

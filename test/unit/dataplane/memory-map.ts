@@ -1,3 +1,4 @@
+import { encodeU32 } from "../../../agent/dataplane/abi.ts";
 import type { KernelMap } from "../../../agent/dataplane/table.ts";
 
 /** A BPF hash map in memory: fixed sizes, refuses when full, and can be told to call back before every write. */
@@ -62,5 +63,22 @@ export class MemoryMap implements KernelMap {
       values: Buffer.concat([...this.content.values()]),
       count: this.content.size,
     };
+  }
+}
+
+/** A BPF array in memory: every entry is there from the start, and none can be deleted. */
+export class MemoryArray extends MemoryMap {
+  constructor(name: string, valueSize: number, maxEntries: number) {
+    super(name, 4, valueSize, maxEntries);
+    for (let index = 0; index < maxEntries; index++) super.put(encodeU32(index), Buffer.alloc(valueSize));
+  }
+
+  override delete(): boolean {
+    throw Object.assign(new Error(`delete ${this.name}: EINVAL`), { code: "EINVAL" });
+  }
+
+  /** Entries that are not all zeros. */
+  get used(): Buffer[] {
+    return [...this.content.values()].filter((value) => value.some((byte) => byte !== 0));
   }
 }
