@@ -45,12 +45,10 @@ enum layer {
 	LAYER_CONNECT6 = 2,
 };
 
-/* Whom a verdict is about. Room is left for remote pods and address ranges. */
-enum subject_kind {
-	SUBJECT_UNRESOLVED = 1, /* subject number 0: every caller without an identity */
-	SUBJECT_NAMESPACE = 2,
-	SUBJECT_POD = 3,
-};
+/* Whom a verdict is about: one of these, plus the number of the namespace or pod. */
+#define SUBJECT_UNRESOLVED 0x40000000u /* every caller without an identity */
+#define SUBJECT_NAMESPACE 0x80000000u
+#define SUBJECT_POD 0xc0000000u
 
 #define GUARD_PER_POD 1u /* guard.flags: verdicts are kept per pod, not per namespace */
 #define POD_OVERSIZED 1u /* pod_ref.flags: ERR_NGROK_28000, so the pod has verdicts of its own everywhere */
@@ -60,13 +58,13 @@ enum subject_kind {
 #define EVENT_RECENTS 64
 
 #define COUNTER_REASONS 16
-#define COUNTER_SLOTS 80 /* action * COUNTER_REASONS + reason; slot 0: destination not guarded */
+#define COUNTER_SLOTS 128 /* action * COUNTER_REASONS + reason; slot 0: destination not guarded */
 
 struct destination_key {
 	__u8 address[16];
 	__be16 port;
 	__u8 protocol; /* IPPROTO_* */
-	__u8 pad;
+	__u8 pad[5];   /* keys are compared by eight bytes, a rest one by one */
 };
 
 struct node_port_key {
@@ -84,7 +82,6 @@ struct guard {
 
 struct verdict_key {
 	__u32 version;
-	__u32 subject_kind;
 	__u32 subject;
 };
 
@@ -102,7 +99,7 @@ struct verdict {
 	__u8 reason;
 	__u8 audited_action; /* 0: audited policies agree with what is enforced */
 	__u8 audited_reason;
-};
+} __attribute__((aligned(8)));
 
 /* What the connect hook needs of the caller, found by its cgroup. */
 struct pod_ref {
@@ -153,6 +150,7 @@ struct event_recent {
 	__u64 tick;
 	__u32 guard;
 	__u32 suppressed;
+	__u64 pad;
 };
 
 struct event {
@@ -199,10 +197,10 @@ struct forwarded {
 
 #pragma clang diagnostic pop
 
-_Static_assert(sizeof(struct destination_key) == 20, "destination_key is part of the map ABI");
+_Static_assert(sizeof(struct destination_key) == 24, "destination_key is part of the map ABI");
 _Static_assert(sizeof(struct node_port_key) == 4, "node_port_key is part of the map ABI");
 _Static_assert(sizeof(struct guard) == 12, "guard is part of the map ABI");
-_Static_assert(sizeof(struct verdict_key) == 12, "verdict_key is part of the map ABI");
+_Static_assert(sizeof(struct verdict_key) == 8, "verdict_key is part of the map ABI");
 _Static_assert(sizeof(struct verdict) == 32, "verdict is part of the map ABI");
 _Static_assert(sizeof(struct pod_ref) == 24, "pod_ref is part of the map ABI");
 _Static_assert(sizeof(struct pod) == 112, "pod is part of the map ABI");

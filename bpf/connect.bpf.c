@@ -96,13 +96,9 @@ int getpeername4(struct bpf_sock_addr *ctx)
 SEC("cgroup/getpeername6")
 int getpeername6(struct bpf_sock_addr *ctx)
 {
-	union address peer;
+	union address peer = peer6(ctx);
 	struct forwarded *entry;
 
-	peer.words[0] = ctx->user_ip6[0];
-	peer.words[1] = ctx->user_ip6[1];
-	peer.words[2] = ctx->user_ip6[2];
-	peer.words[3] = ctx->user_ip6[3];
 	entry = dialled_with(ctx, &peer);
 	if (entry) {
 		__builtin_memcpy(peer.bytes, entry->dialled, 16);

@@ -18,6 +18,8 @@
 #include "flow.h"
 #include "maps.h"
 
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 /* Set before load. */
 const volatile __u32 kubepods_level = 0;     /* depth of the cgroup that holds the pods' directories */
 const volatile __u64 node_netns_cookie = 0;  /* there, and only there, loopback reaches node ports; 0: unknown */
@@ -31,7 +33,7 @@ struct caller {
 	__u64 cgroup; /* of the pod if there is one, else the caller's own */
 	__u64 netns_cookie;
 	struct pod_ref pod;
-	__u32 subject_kind; /* enum subject_kind; 0: the evidence contradicts itself */
+	__u32 subject; /* SUBJECT_POD plus the pod's number, or SUBJECT_UNRESOLVED; 0: the evidence contradicts itself */
 };
 
 static __always_inline void count(__u32 slot)
@@ -70,10 +72,10 @@ static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *c
 	}
 	if (pod) {
 		caller->pod = *pod;
-		caller->subject_kind = SUBJECT_POD;
+		caller->subject = SUBJECT_POD | caller->pod.pod;
 	} else {
 		caller->pod = (struct pod_ref){};
-		caller->subject_kind = SUBJECT_UNRESOLVED;
+		caller->subject = SUBJECT_UNRESOLVED;
 		caller->cgroup = anonymous_cgroup();
 	}
 
@@ -82,7 +84,7 @@ static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *c
 		return;
 	owner = bpf_map_lookup_elem(&pods_by_netns, &caller->netns_cookie);
 	if (owner && *owner != caller->pod.pod)
-		caller->subject_kind = 0;
+		caller->subject = 0;
 }
 
 /*
@@ -134,7 +136,7 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 {
 	__u32 slot = number % GUARD_SLOTS;
 	struct guard *current = bpf_map_lookup_elem(&guards, &slot);
-	struct verdict_key key = { .subject_kind = caller->subject_kind };
+	struct verdict_key key = { .subject = caller->subject };
 	struct verdict *found;
 	struct guard guard;
 
@@ -144,14 +146,8 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 	if (guard.number != number)
 		return 0;
 	key.version = guard.version;
-	if (key.subject_kind == SUBJECT_POD) {
-		if (guard.flags & GUARD_PER_POD || caller->pod.flags & POD_OVERSIZED) {
-			key.subject = caller->pod.pod;
-		} else {
-			key.subject_kind = SUBJECT_NAMESPACE;
-			key.subject = caller->pod.namespace_number;
-		}
-	}
+	if (key.subject >= SUBJECT_POD && !(guard.flags & GUARD_PER_POD || caller->pod.flags & POD_OVERSIZED))
+		key.subject = SUBJECT_NAMESPACE | caller->pod.namespace_number;
 	found = bpf_map_lookup_elem(&verdicts, &key);
 	if (!found)
 		return 0;
@@ -159,13 +155,20 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 	return verdict->guard == number && verdict->version == key.version && verdict->subject == key.subject;
 }
 
-/* The verdict of a guard about a caller; a known caller without one is pending. */
-static __noinline void find_verdict(__u32 number, const struct caller *caller, struct verdict *verdict)
+/* Once more, for an entry that was replaced while it was read. A known caller without a verdict is pending. */
+static __noinline void find_again(__u32 number, const struct caller *caller, struct verdict *verdict)
 {
-	if (caller->subject_kind == 0)
-		refuse(verdict, REASON_IDENTITY_MISMATCH);
-	else if (!read_verdict(number, caller, verdict) && !read_verdict(number, caller, verdict))
+	if (!read_verdict(number, caller, verdict))
 		refuse(verdict, REASON_PENDING);
+}
+
+/* The verdict of a guard about a caller. */
+static __always_inline void find_verdict(__u32 number, const struct caller *caller, struct verdict *verdict)
+{
+	if (unlikely(caller->subject == 0))
+		refuse(verdict, REASON_IDENTITY_MISMATCH);
+	else if (unlikely(!read_verdict(number, caller, verdict)))
+		find_again(number, caller, verdict);
 }
 
 /* Whether a pod dials itself. The unspecified address marks an unused slot and is nobody's own. */
@@ -199,7 +202,7 @@ static __always_inline int is_over_limit(const struct caller *caller, __u32 guar
 
 	if (!recent || recent->guard != guard || recent->caller != caller->cgroup || recent->tick != bpf_jiffies64())
 		return 0;
-	__sync_fetch_and_add(&recent->suppressed, 1);
+	recent->suppressed += 1;
 	return 1;
 }
 
@@ -403,7 +406,7 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 	judge(guard, &caller, flow, &verdict);
 	if (verdict.action == ACTION_FORWARD)
 		guard = follow_all(ctx, guard, &caller, flow, &verdict);
-	count(((verdict.action & 7) * COUNTER_REASONS + (verdict.reason & 15)) % COUNTER_SLOTS);
+	count((verdict.action * COUNTER_REASONS + verdict.reason) % COUNTER_SLOTS);
 	if (verdict.reason != REASON_SELF && !is_over_limit(&caller, guard))
 		report(&caller, guard, &dialled, flow, &verdict);
 	return verdict.action;

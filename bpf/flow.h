@@ -14,6 +14,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
+/* Written in halves, not in words: a half that is read after two writes makes the processor wait for both. */
 union address {
 	__u8 bytes[16];
 	__be32 words[4];
@@ -42,8 +43,7 @@ static __always_inline __u8 judged_protocol(__u32 type, __u32 protocol)
 static __always_inline void set_v4(union address *address, __be32 v4)
 {
 	address->halves[0] = 0;
-	address->words[2] = bpf_htonl(0xffff);
-	address->words[3] = v4;
+	address->halves[1] = bpf_htonl(0xffff) | (__u64)v4 << 32;
 }
 
 static __always_inline struct flow flow_from_connect4(struct bpf_sock_addr *ctx)
@@ -59,6 +59,13 @@ static __always_inline struct flow flow_from_connect4(struct bpf_sock_addr *ctx)
 	return flow;
 }
 
+static __always_inline union address peer6(const struct bpf_sock_addr *ctx)
+{
+	const volatile __u64 *halves = (const volatile __u64 *)ctx->user_ip6;
+
+	return (union address){ .halves = { halves[0], halves[1] } };
+}
+
 static __always_inline struct flow flow_from_connect6(struct bpf_sock_addr *ctx)
 {
 	struct flow flow = {
@@ -67,10 +74,7 @@ static __always_inline struct flow flow_from_connect6(struct bpf_sock_addr *ctx)
 		.layer = LAYER_CONNECT6,
 	};
 
-	flow.address.words[0] = ctx->user_ip6[0];
-	flow.address.words[1] = ctx->user_ip6[1];
-	flow.address.words[2] = ctx->user_ip6[2];
-	flow.address.words[3] = ctx->user_ip6[3];
+	flow.address = peer6(ctx);
 	flow.family = is_v4_mapped(&flow.address) ? 4 : 6;
 	return flow;
 }

@@ -113,7 +113,7 @@ struct {
 
 /* Who has just been found over its limit: answers a flood without a lookup. Not pinned, and nobody else reads it. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, EVENT_RECENTS);
 	__type(key, __u32);
 	__type(value, struct event_recent);

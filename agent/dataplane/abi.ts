@@ -7,10 +7,10 @@ import type { Action, Reason } from "../model/verdict.ts";
 
 /** Struct name -> its size and the offset of every member, in bytes. */
 export const layouts = {
-  destination_key: { size: 20, address: 0, port: 16, protocol: 18, pad: 19 },
+  destination_key: { size: 24, address: 0, port: 16, protocol: 18, pad: 19 },
   node_port_key: { size: 4, port: 0, protocol: 2, pad: 3 },
   guard: { size: 12, number: 0, version: 4, flags: 8 },
-  verdict_key: { size: 12, version: 0, subject_kind: 4, subject: 8 },
+  verdict_key: { size: 8, version: 0, subject: 4 },
   verdict: {
     size: 32,
     guard: 0,
@@ -65,11 +65,12 @@ export const POD_OVERSIZED = 1;
 export const POD_ADDRESSES = 4;
 export const UID_BYTES = 40;
 export const COUNTER_REASONS = 16;
-export const COUNTER_SLOTS = 80;
+export const COUNTER_SLOTS = 128;
 
-export const SUBJECT_UNRESOLVED = 1;
-export const SUBJECT_NAMESPACE = 2;
-export const SUBJECT_POD = 3;
+/** Whom a verdict is about: one of these, plus the number of the namespace or pod, which is below 2^30. */
+export const SUBJECT_UNRESOLVED = 0x40000000;
+export const SUBJECT_NAMESPACE = 0x80000000;
+export const SUBJECT_POD = 0xc0000000;
 
 const actions: readonly (Action | undefined)[] = [undefined, "allow", "deny", "forward", "proxy"];
 

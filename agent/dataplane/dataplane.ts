@@ -19,7 +19,6 @@ import type { KernelMap } from "./table.ts";
 import { Turns } from "./turns.ts";
 import {
   type SubjectCode,
-  subjectCode,
   type VerdictBody,
   VerdictTable,
   verdictBody,
@@ -106,8 +105,9 @@ export class Dataplane {
     this.#retiring = 0;
     this.#pods.load();
     this.#forwards.load();
-    this.#verdicts.load((kind, subject, forward) => {
-      this.#pods.seen(kind === SUBJECT_POD ? subject : 0, kind === SUBJECT_NAMESPACE ? subject : 0);
+    this.#verdicts.load((subject, forward) => {
+      if (subject >= SUBJECT_POD) this.#pods.seen(subject - SUBJECT_POD, 0);
+      else if (subject >= SUBJECT_NAMESPACE) this.#pods.seen(0, subject - SUBJECT_NAMESPACE);
       this.#forwards.seen(forward);
     });
     for (const number of this.#verdicts.numbers()) this.#guardNumbers.seen(number);
@@ -183,7 +183,7 @@ export class Dataplane {
 
   #subjects(scope: SubjectScope, pods: readonly WantPod[]): readonly Subject[] {
     const nobody = {
-      code: subjectCode(SUBJECT_UNRESOLVED, 0),
+      code: SUBJECT_UNRESOLVED,
       identity: unresolved("the caller is no pod that this node's agent knows"),
     };
     const identities = pods.map(({ identity }) => identity);
@@ -192,8 +192,8 @@ export class Dataplane {
       ...subjects(scope, identities).map((subject): Subject => {
         const code =
           subject.kind === "pod"
-            ? subjectCode(SUBJECT_POD, this.#pods.podNumber(subject.identity.id))
-            : subjectCode(SUBJECT_NAMESPACE, this.#pods.namespaceNumber(subject.namespace));
+            ? SUBJECT_POD + this.#pods.podNumber(subject.identity.id)
+            : SUBJECT_NAMESPACE + this.#pods.namespaceNumber(subject.namespace);
         return { code, identity: { kind: "pod", pod: subject.identity } };
       }),
     ];

@@ -6,19 +6,26 @@
 import { createHash } from "node:crypto";
 import { type ObjectRef, refKey } from "../model/objects.ts";
 
-const MAX = 0xffff_ffff;
+const MAX = 2 ** 32 - 1;
+/** A subject's number shares its 32 bits with its kind. */
+const MAX_NAME = 2 ** 30 - 1;
 
 export class Counter {
   #last = 0;
+  readonly #max: number;
+
+  constructor(max = MAX) {
+    this.#max = max;
+  }
 
   /** Makes `number` and everything below it taken. */
   seen(number: number): void {
     if (number > this.#last) this.#last = number;
   }
 
-  /** @throws RangeError after 4 billion: the maps must then be made anew. */
+  /** @throws RangeError after the last one, a billion or more: the maps must then be made anew. */
   next(): number {
-    if (this.#last >= MAX)
+    if (this.#last >= this.#max)
       throw new RangeError("numbers are used up: run `podgate cleanup` and restart the agent");
     this.#last += 1;
     return this.#last;
@@ -29,7 +36,7 @@ export class Counter {
 export class Registry {
   readonly #numbers = new Map<string, number>();
   readonly #named = new Set<number>();
-  readonly #counter = new Counter();
+  readonly #counter = new Counter(MAX_NAME);
   readonly #isFree: (number: number) => boolean;
 
   /** `isFree`: whether a number may be given; there must be one. */

@@ -11,12 +11,8 @@ import { encodeU32, encodeVerdict, GUARD_PER_POD, layouts, type VerdictEntry } f
 import { Counter } from "./numbers.ts";
 import { type KernelMap, readEntries } from "./table.ts";
 
-/** Subject kind and number, as one number: kind * 2^32 + subject. */
+/** Whom a verdict is about, as the kernel has it: a kind (SUBJECT_POD, ...) plus a number. */
 export type SubjectCode = number;
-
-export function subjectCode(kind: number, subject: number): SubjectCode {
-  return kind * 2 ** 32 + subject;
-}
 
 /** A verdict's bytes after those that say whose it is, as latin1 text: equal verdicts are equal strings. */
 export type VerdictBody = string;
@@ -79,7 +75,7 @@ export class VerdictTable {
   }
 
   /** Reads the kernel's state. Verdicts of no current version are retired. Calls `seen` with every number found. */
-  load(seen: (kind: number, subject: number, forward: number) => void): void {
+  load(seen: (subject: SubjectCode, forward: number) => void): void {
     this.#states.clear();
     this.#current.clear();
     this.#slots.clear();
@@ -101,13 +97,12 @@ export class VerdictTable {
     const orphans: Buffer[] = [];
     for (const { key, value } of readEntries(this.#verdicts)) {
       const version = key.readUInt32LE(layouts.verdict_key.version);
-      const kind = key.readUInt32LE(layouts.verdict_key.subject_kind);
       const subject = key.readUInt32LE(layouts.verdict_key.subject);
       this.#versions.seen(version);
-      seen(kind, subject, value.readUInt32LE(layouts.verdict.forward));
+      seen(subject, value.readUInt32LE(layouts.verdict.forward));
       const state = this.#current.get(version);
       if (state === undefined) orphans.push(key);
-      else state.bodies.set(subjectCode(kind, subject), value.toString("latin1", BODY_AT));
+      else state.bodies.set(subject, value.toString("latin1", BODY_AT));
     }
     this.#retire(orphans);
   }
@@ -174,7 +169,7 @@ export class VerdictTable {
     for (const [code, body] of bodies) {
       values.writeUInt32LE(guard, at + layouts.verdict.guard);
       values.writeUInt32LE(version, at + layouts.verdict.version);
-      values.writeUInt32LE(code % 2 ** 32, at + layouts.verdict.subject);
+      values.writeUInt32LE(code, at + layouts.verdict.subject);
       values.write(body, at + BODY_AT, "latin1");
       at += layouts.verdict.size;
     }
@@ -184,8 +179,8 @@ export class VerdictTable {
   /** Whether a retired key has come into use again (a pod number in the same version). */
   inUse(key: Buffer): boolean {
     const at = layouts.verdict_key;
-    const code = subjectCode(key.readUInt32LE(at.subject_kind), key.readUInt32LE(at.subject));
-    return this.#current.get(key.readUInt32LE(at.version))?.bodies.has(code) ?? false;
+    const state = this.#current.get(key.readUInt32LE(at.version));
+    return state?.bodies.has(key.readUInt32LE(at.subject)) ?? false;
   }
 }
 
@@ -203,7 +198,7 @@ function changedSubjects(
 }
 
 function subjectKeys(version: number, codes: Iterable<SubjectCode>): Buffer[] {
-  return Array.from(codes, (code) => encodeU32(version, Math.floor(code / 2 ** 32), code % 2 ** 32));
+  return Array.from(codes, (code) => encodeU32(version, code));
 }
 
 export function verdictBody(verdict: VerdictEntry): VerdictBody {

@@ -47,10 +47,10 @@ export function kernelVerdict(
   if (guard === undefined || guard.readUInt32LE(layouts.guard.number) !== number.readUInt32LE(0))
     return "pending";
   const version = guard.readUInt32LE(layouts.guard.version);
-  const verdict = maps.verdicts.get(encodeU32(version, subject.kind, subject.number));
+  const verdict = maps.verdicts.get(encodeU32(version, subject));
   const at = layouts.verdict;
   if (verdict === undefined) return "pending";
-  const owner = encodeU32(number.readUInt32LE(0), version, subject.number);
+  const owner = encodeU32(number.readUInt32LE(0), version, subject);
   if (!verdict.subarray(at.guard, at.policy).equals(owner)) return "pending";
   const rule = verdict.readUInt16LE(at.rule);
   const forward = verdict.readUInt32LE(at.forward);
@@ -67,7 +67,7 @@ function subjectOf(
   maps: Maps,
   { cgroup, netnsCookie }: KernelCaller,
   guardFlags: number,
-): { kind: number; number: number } | undefined {
+): number | undefined {
   const at = layouts.pod_ref;
   const ref = maps.pods_by_cgroup.get(encodeU64(cgroup));
   const pod = ref?.readUInt32LE(at.pod) ?? 0;
@@ -75,11 +75,9 @@ function subjectOf(
     const owner = maps.pods_by_netns.get(encodeU64(netnsCookie))?.readUInt32LE(0);
     if (owner !== undefined && owner !== pod) return undefined;
   }
-  if (ref === undefined) return { kind: SUBJECT_UNRESOLVED, number: 0 };
+  if (ref === undefined) return SUBJECT_UNRESOLVED;
   const own = (guardFlags & GUARD_PER_POD) !== 0 || (ref.readUInt32LE(at.flags) & POD_OVERSIZED) !== 0;
-  return own
-    ? { kind: SUBJECT_POD, number: pod }
-    : { kind: SUBJECT_NAMESPACE, number: ref.readUInt32LE(at.namespace_number) };
+  return own ? SUBJECT_POD + pod : SUBJECT_NAMESPACE + ref.readUInt32LE(at.namespace_number);
 }
 
 function targetOf(maps: Maps, forward: number, family: 4 | 6): string {

@@ -92,13 +92,13 @@ function kernelVerdict(address: string, port: number, caller?: WantPod): string 
   const perPod = current.readUInt32LE(layouts.guard.flags) === 1;
   const ref =
     caller?.cgroupIds[0] === undefined ? undefined : maps.pods_by_cgroup.get(encodeU64(caller.cgroupIds[0]));
-  let [kind, subject] = [SUBJECT_UNRESOLVED, 0];
+  let subject = SUBJECT_UNRESOLVED;
   if (ref !== undefined) {
     const byPod = perPod || ref.readUInt32LE(layouts.pod_ref.flags) === 1;
-    kind = byPod ? SUBJECT_POD : SUBJECT_NAMESPACE;
-    subject = ref.readUInt32LE(byPod ? layouts.pod_ref.pod : layouts.pod_ref.namespace_number);
+    subject = byPod ? SUBJECT_POD : SUBJECT_NAMESPACE;
+    subject += ref.readUInt32LE(byPod ? layouts.pod_ref.pod : layouts.pod_ref.namespace_number);
   }
-  const verdict = maps.verdicts.get(encodeU32(version, kind, subject));
+  const verdict = maps.verdicts.get(encodeU32(version, subject));
   if (verdict === undefined) return "pending";
   const at = layouts.verdict;
   expect(verdict.subarray(at.guard, at.policy)).toEqual(
@@ -232,10 +232,10 @@ describe("a change never tears", () => {
     await dataplane.apply({ nodeAddresses: [], guards: [guard("g", () => allow)], pods: [pod("a")] });
     now += 1999;
     dataplane.sweep();
-    expect(maps.verdicts.get(encodeU32(old, SUBJECT_UNRESOLVED, 0))).toBeDefined();
+    expect(maps.verdicts.get(encodeU32(old, SUBJECT_UNRESOLVED))).toBeDefined();
     now += 1;
     dataplane.sweep();
-    expect(maps.verdicts.get(encodeU32(old, SUBJECT_UNRESOLVED, 0))).toBeUndefined();
+    expect(maps.verdicts.get(encodeU32(old, SUBJECT_UNRESOLVED))).toBeUndefined();
   });
 
   test("one pod's change is one entry in the same version", async () => {
@@ -382,12 +382,12 @@ describe("after a restart", () => {
 
   test("verdicts of a version that no guard names are cleared away", async () => {
     await dataplane.apply({ nodeAddresses: [], guards: [guard("g", () => deny)], pods: [] });
-    maps.verdicts.put(encodeU32(99, SUBJECT_UNRESOLVED, 0), Buffer.alloc(layouts.verdict.size));
+    maps.verdicts.put(encodeU32(99, SUBJECT_UNRESOLVED), Buffer.alloc(layouts.verdict.size));
     const fresh = new Dataplane(maps, clock);
     await fresh.apply({ nodeAddresses: [], guards: [guard("g", () => deny)], pods: [] });
     now += 2000;
     fresh.sweep();
-    expect(maps.verdicts.get(encodeU32(99, SUBJECT_UNRESOLVED, 0))).toBeUndefined();
+    expect(maps.verdicts.get(encodeU32(99, SUBJECT_UNRESOLVED))).toBeUndefined();
     expect(kernelVerdict(ADDRESS, 443)).toBe("deny rule");
   });
 });
