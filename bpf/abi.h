@@ -150,7 +150,13 @@ struct event_recent {
 	__u64 tick;
 	__u32 guard;
 	__u32 suppressed;
-	__u64 pad;
+	__u64 pad; /* none lies in two cache lines */
+};
+
+struct counters {
+	__u64 verdicts[COUNTER_SLOTS];
+	struct event_recent recents[EVENT_RECENTS];
+	__u64 lost; /* events that found the ring buffer full */
 };
 
 struct event {

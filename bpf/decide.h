@@ -36,12 +36,20 @@ struct caller {
 	__u32 subject; /* SUBJECT_POD plus the pod's number, or SUBJECT_UNRESOLVED; 0: the evidence contradicts itself */
 };
 
+/* The hook is not preempted by itself, so nobody else writes there. */
+static __always_inline struct counters *own_counters(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
 static __always_inline void count(__u32 slot)
 {
-	__u64 *value = bpf_map_lookup_elem(&counters, &slot);
+	struct counters *own = own_counters();
 
-	if (value)
-		*value += 1; /* per CPU, and the hook is not preempted by itself */
+	if (own)
+		own->verdicts[slot % COUNTER_SLOTS] += 1;
 }
 
 /*
@@ -190,9 +198,9 @@ static __always_inline int is_own_address(__u32 number, const union address *add
 
 static __always_inline struct event_recent *recent_of(const struct caller *caller, __u32 guard)
 {
-	__u32 slot = ((__u32)caller->cgroup + guard) % EVENT_RECENTS;
+	struct counters *own = own_counters();
 
-	return bpf_map_lookup_elem(&event_recents, &slot);
+	return own ? &own->recents[((__u32)caller->cgroup + guard) % EVENT_RECENTS] : 0;
 }
 
 /* Whether the pair was found over its limit in this very tick: then neither clock nor `event_limits` need be asked. */
@@ -217,7 +225,10 @@ static __always_inline void remember_over_limit(const struct caller *caller, __u
 	recent->tick = bpf_jiffies64();
 }
 
-/* Adds what was left out without asking to the pair it belongs to. */
+/*
+ * Adds what was left out without asking to the pair it belongs to. What another CPU left out in its last tick waits until
+ * that CPU comes here: `suppressed` may be late by so much, `verdicts` is always exact.
+ */
 static __always_inline void settle_recent(struct event_recent *recent)
 {
 	struct event_limit_key key = {};
@@ -232,7 +243,7 @@ static __always_inline void settle_recent(struct event_recent *recent)
 	limit = bpf_map_lookup_elem(&event_limits, &key);
 	if (limit)
 		__sync_fetch_and_add(&limit->suppressed, suppressed);
-	__sync_fetch_and_add(&recent->suppressed, -suppressed);
+	recent->suppressed = 0;
 }
 
 /* Takes one of `most` events that this second has for the pair. 0 if there is none left. */
@@ -286,17 +297,17 @@ static __noinline void report(const struct caller *caller, __u32 guard, const st
 			      const struct flow *target, const struct verdict *verdict)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
-	__u32 suppressed, zero = 0;
+	__u32 suppressed;
 	struct event *event;
 
 	if (!within_limit(caller, guard, now, &suppressed))
 		return;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		__u64 *missing = bpf_map_lookup_elem(&lost, &zero);
+		struct counters *own = own_counters();
 
-		if (missing)
-			*missing += 1;
+		if (own)
+			own->lost += 1;
 		return;
 	}
 	event->time = now;
@@ -406,7 +417,7 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 	judge(guard, &caller, flow, &verdict);
 	if (verdict.action == ACTION_FORWARD)
 		guard = follow_all(ctx, guard, &caller, flow, &verdict);
-	count((verdict.action * COUNTER_REASONS + verdict.reason) % COUNTER_SLOTS);
+	count(verdict.action * COUNTER_REASONS + verdict.reason);
 	if (verdict.reason != REASON_SELF && !is_over_limit(&caller, guard))
 		report(&caller, guard, &dialled, flow, &verdict);
 	return verdict.action;

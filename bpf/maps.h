@@ -2,7 +2,7 @@
 /*
  * Every map of the decision path: who writes, who reads, and what a missing entry means.
  *
- * All but event_recents are pinned, so that enforcement outlives the agent. Hash maps are unallocated
+ * All are pinned, so that enforcement outlives the agent. Hash maps are unallocated
  * (BPF_F_NO_PREALLOC): the capacity is large and costs nothing until used. Nothing that holds policy or identity is
  * an LRU: a full LRU forgets silently, a full hash refuses the insert, and the agent says so.
  */
@@ -97,7 +97,7 @@ struct {
 	__type(value, struct forward);
 } forwards SEC(".maps");
 
-/* Verdict events for the agent. Full: counted in `lost`, the verdict stands. */
+/* Verdict events for the agent. Full: counted as lost, the verdict stands. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
@@ -111,29 +111,16 @@ struct {
 	__type(value, struct event_limit);
 } event_limits SEC(".maps");
 
-/* Who has just been found over its limit: answers a flood without a lookup. Not pinned, and nobody else reads it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, EVENT_RECENTS);
-	__type(key, __u32);
-	__type(value, struct event_recent);
-} event_recents SEC(".maps");
-
-/* Exact counts of verdicts, also of those that have no event. Agent reads. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTER_SLOTS);
-	__type(key, __u32);
-	__type(value, __u64);
-} counters SEC(".maps");
-
-/* Slot 0: events that found the ring buffer full. */
+/*
+ * What each CPU has to itself, in one place, because a connect touches most of it: exact counts of verdicts and of lost
+ * events, which the agent reads, and who is over its limit.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
+	__type(value, struct counters);
+} counters SEC(".maps");
 
 /* What a forwarded socket was dialled with. Written by connect, read by getpeername; dies with the socket. */
 struct {

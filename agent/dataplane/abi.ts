@@ -55,6 +55,7 @@ export const layouts = {
     pad: 93,
     comm: 96,
   },
+  counters: { size: 3080, verdicts: 0, recents: 1024, lost: 3072 },
   task_netns: { size: 32, netns_cookie: 0, child: 8, grandchild: 16, root_level: 24, pad: 28 },
 } as const;
 
@@ -138,6 +139,14 @@ export function encodeU32(...numbers: number[]): Buffer {
   const buffer = Buffer.alloc(4 * numbers.length);
   for (const [index, number] of numbers.entries()) buffer.writeUInt32LE(number, 4 * index);
   return buffer;
+}
+
+/** The sum of a member of the per-CPU `counters`, from the values of every CPU. `offset`: in bytes. */
+export function sumOverCpus(values: Buffer, offset: number): number {
+  let sum = 0n;
+  for (let at = offset; at + 8 <= values.length; at += layouts.counters.size)
+    sum += values.readBigUInt64LE(at);
+  return Number(sum);
 }
 
 export function encodeU64(number: bigint): Buffer {

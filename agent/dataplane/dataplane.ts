@@ -17,12 +17,7 @@ import { PodTable } from "./pod-table.ts";
 import { Retirement } from "./retirement.ts";
 import type { KernelMap } from "./table.ts";
 import { Turns } from "./turns.ts";
-import {
-  type SubjectCode,
-  type VerdictBody,
-  VerdictTable,
-  verdictBody,
-} from "./verdict-table.ts";
+import { type SubjectCode, type VerdictBody, VerdictTable, verdictBody } from "./verdict-table.ts";
 import type { Want, WantGuard, WantPod } from "./want.ts";
 
 /** The maps by their name in bpf/maps.h. */

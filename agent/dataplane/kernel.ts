@@ -4,12 +4,12 @@
  */
 import { chmodSync, existsSync, mkdirSync, renameSync, unlinkSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { encodeU32, encodeU64 } from "./abi.ts";
+import { encodeU32, encodeU64, layouts, sumOverCpus } from "./abi.ts";
 import { type Maps, mapNames } from "./dataplane.ts";
 import type { BpfMap, BpfObject, BpfProgram, EventReader, Handle, Native } from "./native.ts";
 
 /** Pinned besides the tables: they must survive a restart too, with their content. */
-const otherMaps = ["events", "event_limits", "counters", "lost", "forwarded"] as const;
+const otherMaps = ["events", "event_limits", "counters", "forwarded"] as const;
 export const programNames = ["connect4", "connect6", "getpeername4", "getpeername6"] as const;
 
 export interface KernelOptions {
@@ -28,7 +28,7 @@ export interface KernelOptions {
 }
 
 export class Kernel {
-  readonly maps: Maps & { readonly events: BpfMap; readonly counters: BpfMap; readonly lost: BpfMap };
+  readonly maps: Maps & { readonly events: BpfMap; readonly counters: BpfMap };
   readonly #native: Native;
   readonly #options: KernelOptions;
   readonly #object: BpfObject;
@@ -56,7 +56,7 @@ export class Kernel {
       (typeof mapNames)[number],
       BpfMap
     >;
-    this.maps = { ...tables, events: map("events"), counters: map("counters"), lost: map("lost") };
+    this.maps = { ...tables, events: map("events"), counters: map("counters") };
   }
 
   /** Puts the programs in force. A link that is there is updated in place, so that no connect finds none. */
@@ -76,10 +76,7 @@ export class Kernel {
 
   /** Events that found the ring buffer full since the maps were made. */
   lostEvents(): number {
-    const perCpu = this.maps.lost.get(encodeU32(0)) ?? Buffer.alloc(0);
-    let sum = 0n;
-    for (let at = 0; at + 8 <= perCpu.length; at += 8) sum += perCpu.readBigUInt64LE(at);
-    return Number(sum);
+    return sumOverCpus(this.maps.counters.get(encodeU32(0)) ?? Buffer.alloc(0), layouts.counters.lost);
   }
 
   program(name: (typeof programNames)[number]): BpfProgram {

@@ -101,9 +101,7 @@ function kernelVerdict(address: string, port: number, caller?: WantPod): string 
   const verdict = maps.verdicts.get(encodeU32(version, subject));
   if (verdict === undefined) return "pending";
   const at = layouts.verdict;
-  expect(verdict.subarray(at.guard, at.policy)).toEqual(
-    Buffer.concat([number, encodeU32(version, subject)]),
-  );
+  expect(verdict.subarray(at.guard, at.policy)).toEqual(Buffer.concat([number, encodeU32(version, subject)]));
   return `${actionOf(verdict.readUInt8(at.action))} ${reasonOf(verdict.readUInt8(at.reason))}`;
 }
 
