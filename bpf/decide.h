@@ -36,7 +36,7 @@ struct caller {
 	__u32 subject; /* SUBJECT_POD plus the pod's number, or SUBJECT_UNRESOLVED; 0: the evidence contradicts itself */
 };
 
-/* The hook is not preempted by itself, so nobody else writes there. */
+/* No other CPU writes there, but a connect that preempts this one may. */
 static __always_inline struct counters *own_counters(void)
 {
 	__u32 zero = 0;
@@ -49,7 +49,7 @@ static __always_inline void count(__u32 slot)
 	struct counters *own = own_counters();
 
 	if (own)
-		own->verdicts[slot % COUNTER_SLOTS] += 1;
+		__sync_fetch_and_add(&own->verdicts[slot % COUNTER_SLOTS], 1);
 }
 
 /*
@@ -227,7 +227,7 @@ static __always_inline void remember_over_limit(const struct caller *caller, __u
 
 /*
  * Adds what was left out without asking to the pair it belongs to. What another CPU left out in its last tick waits until
- * that CPU comes here: `suppressed` may be late by so much, `verdicts` is always exact.
+ * that CPU comes here, and a connect that preempts another may lose one: `suppressed` is about right, `verdicts` exact.
  */
 static __always_inline void settle_recent(struct event_recent *recent)
 {
@@ -307,7 +307,7 @@ static __noinline void report(const struct caller *caller, __u32 guard, const st
 		struct counters *own = own_counters();
 
 		if (own)
-			own->lost += 1;
+			__sync_fetch_and_add(&own->lost, 1);
 		return;
 	}
 	event->time = now;
