@@ -119,7 +119,75 @@ export interface Handle {
   close(): void;
 }
 
+/** A network namespace, held open. Every method runs on a thread of its own that has entered it. */
+export interface Netns {
+  readonly cookie: bigint;
+  listen(family: 4 | 6, backlog: number): { readonly fd: number; readonly port: number };
+  socket(family: 4 | 6): number;
+  connections(): TcpConnection[];
+  destroy(connection: TcpConnection): boolean;
+  close(): void;
+}
+export interface TcpConnection {
+  readonly family: 4 | 6;
+  readonly state: number;
+  readonly local: { readonly address: Buffer; readonly port: number };
+  readonly remote: { readonly address: Buffer; readonly port: number };
+  readonly cookie: bigint;
+  readonly inode: bigint;
+  readonly uid: number;
+}
+export interface FdChannel {
+  readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
+  send(message: Uint8Array, descriptors?: readonly number[]): void;
+  receive(onMessage: (message: Buffer, descriptors: number[]) => void, onEnd: (error?: Error) => void): void;
+  close(): void;
+}
+export interface Acceptor {
+  pause(): void;
+  resume(): void;
+  close(): void;
+}
+export interface Pump {
+  start(
+    client: number,
+    upstream: number,
+    options: { readonly idleMs: number },
+    onEnd: (end: PumpEnd) => void,
+  ): number;
+  stop(id: number): void;
+  readonly size: number;
+  close(): void;
+}
+export interface PumpEnd {
+  readonly up: bigint;
+  readonly down: bigint;
+  readonly how: "closed" | "reset" | "idle" | "stopped";
+}
+
 export interface Native {
+  readonly Netns: { open(path: string): Netns };
+  readonly Acceptor: new (
+    fd: number,
+    onConnection: (fd: number, remotePort: number) => void,
+    onError: (error: Error) => void,
+  ) => Acceptor;
+  readonly Pump: new (options: { readonly threads: number }) => Pump;
+  listenChannel(
+    path: string,
+    onChannel: (channel: FdChannel) => void,
+    onError: (error: Error) => void,
+  ): Handle;
+  connectChannel(path: string): FdChannel;
+  connectTcp(
+    fd: number,
+    address: Uint8Array,
+    port: number,
+    timeoutMs: number,
+    done: (error?: NativeError) => void,
+  ): Handle;
+  resetSocket(fd: number): void;
+  closeDescriptor(fd: number): void;
   readonly BpfObject: new (path: string) => BpfObject;
   readonly BpfProgram: { open(pinPath: string): BpfProgram };
   readonly BpfLink: { open(pinPath: string): BpfLink };

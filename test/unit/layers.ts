@@ -28,7 +28,7 @@ export const layers: Readonly<Record<string, Layer>> = {
     pure: true,
   },
   dataplane: { imports: ["model", "policy", "guard"] },
-  proxy: { imports: ["model", "identity", "policy"] },
+  proxy: { imports: ["model", "identity", "policy", "dataplane"] },
   verdict: { imports: ["model"], packages: ["pino", "prom-client"] },
   "repeater.ts": { imports: ["model"] },
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
