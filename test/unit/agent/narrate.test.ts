@@ -1,8 +1,8 @@
 /** From the kernel's numbers to the words of a verdict line. */
 import { describe, expect, test } from "vitest";
 import type { Snapshot } from "../../../agent/cluster/snapshot.ts";
-import type { KernelEvent } from "../../../agent/dataplane/abi.ts";
 import { NO_RULE } from "../../../agent/dataplane/abi.ts";
+import type { KernelEvent } from "../../../agent/dataplane/event.ts";
 import { PolicyNumbers } from "../../../agent/dataplane/numbers.ts";
 import { computeGuards } from "../../../agent/guard/guards.ts";
 import { lastValidInMemory } from "../../../agent/guard/last-valid.ts";
