@@ -11,15 +11,17 @@ import { bootTimeOffset } from "./dataplane/boot-time.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { decodeEvent } from "./dataplane/event.ts";
 import type { Kernel } from "./dataplane/kernel.ts";
-import { splitRecords } from "./dataplane/native.ts";
+import { loadNative, splitRecords } from "./dataplane/native.ts";
 import { Node } from "./dataplane/node.ts";
 import { ownAddresses } from "./dataplane/own-addresses.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
+import { findOwnCgroup } from "./identity/own-cgroup.ts";
 import { identityReader } from "./identity/pod-identity.ts";
 import type { Clock } from "./model/clock.ts";
 import { Narrator } from "./narrate.ts";
+import { Proxying, type ProxyingOptions } from "./proxying.ts";
 import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.ts";
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
@@ -36,6 +38,7 @@ export interface AgentOptions {
   readonly trustedNamespaces: readonly string[];
   readonly hostNetworkIdentity: "none" | "cgroup";
   readonly eventsPerSecond: number;
+  readonly proxy: Omit<ProxyingOptions, "cgroupRoot" | "ownCgroup" | "eventsPerSecond">;
 }
 
 const RECONCILE_EVERY_MS = 10_000;
@@ -96,6 +99,7 @@ export class Agent {
       }),
     );
     const ready = Promise.withResolvers<void>();
+    const proxying = this.#proxying(node, narrator);
     let attached = false;
     repeater.start(async () => {
       if (!cluster.synced) return undefined;
@@ -105,14 +109,20 @@ export class Agent {
       losses(node.kernel.lostEvents(), this.#log.dropped());
       if (!attached) {
         // All or nothing: the maps are full before the first program looks at them.
-        node.attach();
+        const canRedirect = node.attach();
         this.#readEvents(node.kernel, narrator);
+        proxying.start(canRedirect);
         attached = true;
         ready.resolve();
       }
+      proxying.learn(reconciled);
       return dataplane.sweep();
     });
-    this.#closers.push(() => repeater.stop());
+    this.#closers.push(
+      () => repeater.stop(),
+      // While what is open drains, everything else goes on.
+      () => proxying.close(),
+    );
     node.watchCgroups(() => repeater.again());
     await ready.promise;
     const { nodeName, cgroupRoot } = this.#options;
@@ -167,6 +177,16 @@ export class Agent {
       },
       dataplane,
       lastValid,
+    );
+  }
+
+  #proxying(node: Node, narrator: Narrator): Proxying {
+    const { cgroupRoot, eventsPerSecond, proxy } = this.#options;
+    const own = findOwnCgroup(cgroupRoot, process.pid, readDirectory);
+    const ownCgroup = own === undefined ? 0n : node.cgroupId(own);
+    return new Proxying(
+      { ...proxy, cgroupRoot, eventsPerSecond, ownCgroup },
+      { native: loadNative(), maps: node.kernel.maps, narrator, log: this.#log, clock: this.#clock },
     );
   }
 

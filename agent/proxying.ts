@@ -43,9 +43,7 @@ export interface ProxyingOptions {
 
 export interface ProxyingParts {
   readonly native: Native;
-  readonly maps: Readonly<
-    Record<"agent_state" | "listeners" | "redirects" | "forwarded_sockets", KernelMap>
-  >;
+  readonly maps: Readonly<Record<"agent_state" | "listeners" | "redirects" | "forwarded_sockets", KernelMap>>;
   readonly narrator: Narrator;
   readonly log: AgentLog;
   readonly clock: Clock;
@@ -75,9 +73,10 @@ export class Proxying {
     this.#limit = new LineLimit(options.eventsPerSecond);
   }
 
-  /** To be called when the kernel's programs are attached. */
-  start(): void {
-    const beat = () => this.#attempt("the agent's sign of life could not be written", () => this.#state.beat());
+  /** To be called when the kernel's programs are attached. `canRedirect`: whether they can send connections to the proxy. */
+  start(canRedirect: boolean): void {
+    const beat = () =>
+      this.#attempt("the agent's sign of life could not be written", () => this.#state.beat());
     beat();
     const timer = setInterval(beat, BEAT_MS);
     this.#closers.push(() => clearInterval(timer));
@@ -86,7 +85,7 @@ export class Proxying {
       this.#parts.log.log("info", "there is no socket broker: what only a proxy can decide is refused");
       return;
     }
-    this.#open(brokerSocket);
+    if (canRedirect) this.#open(brokerSocket);
   }
 
   learn(latest: Reconciled): void {
@@ -108,7 +107,10 @@ export class Proxying {
       clock,
       onChange: (connected, why) => {
         if (connected) log.log("info", "connected to the socket broker", { socket: socketPath });
-        else log.log("warn", "the socket broker is away: what only a proxy can decide is refused", { error: why });
+        else
+          log.log("warn", "the socket broker is away: what only a proxy can decide is refused", {
+            error: why,
+          });
         // What failed without it is tried again.
         if (connected) this.#listen();
       },
@@ -166,7 +168,13 @@ export class Proxying {
     try {
       return { ...this.#rule(caller, named), named };
     } catch (error) {
-      return { action: "deny", reason: "expression-error", error: (error as Error).message, named, records: [] };
+      return {
+        action: "deny",
+        reason: "expression-error",
+        error: (error as Error).message,
+        named,
+        records: [],
+      };
     }
   }
 
@@ -243,7 +251,10 @@ function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
 }
 
 /** The namespaces of pods that may have undecided connections. In those that a pod made within itself there is no listener. */
-export function placesOf({ registration, undecided }: Pick<Reconciled, "registration" | "undecided">, root: string): PodPlace[] {
+export function placesOf(
+  { registration, undecided }: Pick<Reconciled, "registration" | "undecided">,
+  root: string,
+): PodPlace[] {
   return registration.registered.flatMap(({ pod, netnsCookies: [cookie], cgroupPaths: [cgroup] }) => {
     const needed = undecided.pods.has(pod.uid) || undecided.namespaces.has(pod.namespace);
     if (!needed || cookie === undefined || cgroup === undefined) return [];

@@ -34,7 +34,10 @@ export const layers: Readonly<Record<string, Layer>> = {
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
   "recall.ts": { imports: [...decision, "reconcile.ts"] },
   "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts"] },
-  "agent.ts": { imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts"] },
+  "proxying.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "narrate.ts"] },
+  "agent.ts": {
+    imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts", "proxying.ts"],
+  },
   cli: { imports: [...decision, ...offline, "verdict", "agent.ts"], packages: ["commander"] },
   "main.ts": { imports: ["cli"] },
 };

@@ -59,6 +59,7 @@ function line(rules: readonly Rule[], made: Partial<KernelEvent>, parts: Partial
     guardSet: computeGuards(view, policies, OPTIONS),
     registration: { registered: [], unresolved: [] },
     nodeAddresses: new Set(),
+    undecided: { pods: new Set(), namespaces: new Set() },
     applied: { refused: [], pressure: [], unguarded: 0, changes: 0 },
     conditions: [],
   });
@@ -140,8 +141,7 @@ describe("a verdict's line", () => {
     expect(line(rules, { action: "proxy", reason: "pending", rule: 0 })).toMatchObject({
       verdict: "proxy",
       reason: "pending",
-      error:
-        "it hangs on conn.client_port, which only a connection knows: that needs the proxy, which is not built yet",
+      error: "it hangs on conn.client_port, which only a connection knows: the proxy decides",
     });
   });
 
