@@ -114,6 +114,43 @@ export interface EventReader {
   close(): void;
 }
 
+/**
+ * Moves bytes between pairs of TCP sockets with splice(2), on threads of its own. The end of a stream, a reset and a
+ * reader's slowness pass through from one socket to the other. Keeps the process alive while there are connections.
+ * Both sockets get TCP_NODELAY and SO_KEEPALIVE.
+ */
+export interface Pump {
+  /**
+   * Returns the connection's id. Takes over both descriptors; when it throws, they stay the caller's. `idleMs`: after
+   * so many milliseconds in which no byte moved both sides are reset, also when that is for a reader's slowness; 0:
+   * never. `onEnd` is called once, on the event loop, when both descriptors are closed; what it throws is an
+   * uncaughtException. EBADF, ENOTSOCK, EPROTOTYPE (no TCP socket), EINVAL (listens, or twice the same), EBUSY (pumped
+   * already). A socket that is not connected any more ends at once, as "reset".
+   */
+  start(
+    client: number,
+    upstream: number,
+    options: { readonly idleMs: number },
+    onEnd: (end: PumpEnd) => void,
+  ): number;
+  /** Resets both sides; `onEnd` says "stopped". Unknown ids, and those that have ended, are ignored. */
+  stop(id: number): void;
+  /** Connections whose `onEnd` has not been called. */
+  readonly size: number;
+  /** Resets all: every `onEnd` says "stopped", later. Afterwards `start` throws ERR_CLOSED and `stop` does nothing. */
+  close(): void;
+}
+
+/**
+ * Bytes that the kernel took for the upstream (`up`) and for the client (`down`). "closed": both streams ended, and
+ * all of their bytes were passed on. Otherwise both sides were reset: because one was, for idleness, by `stop` or `close`.
+ */
+export interface PumpEnd {
+  readonly up: bigint;
+  readonly down: bigint;
+  readonly how: "closed" | "reset" | "idle" | "stopped";
+}
+
 /** A lock or a switch that ends with `close()`. */
 export interface Handle {
   close(): void;
@@ -203,6 +240,8 @@ export interface Native {
     onBatch: (records: Buffer) => void,
     onError: (error: Error) => void,
   ) => EventReader;
+  /** `threads`: 1 to 64. */
+  readonly Pump: new (options: { readonly threads: number }) => Pump;
   /** SO_NETNS_COOKIE of the caller's network namespace. ENOPROTOOPT before Linux 5.14. */
   netnsCookie(): bigint;
   /** What bpf_get_current_cgroup_id returns in that cgroup. EOPNOTSUPP when `path` is not on cgroup2. */
