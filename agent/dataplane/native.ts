@@ -185,23 +185,6 @@ export interface Acceptor {
   resume(): void;
   close(): void;
 }
-export interface Pump {
-  start(
-    client: number,
-    upstream: number,
-    options: { readonly idleMs: number },
-    onEnd: (end: PumpEnd) => void,
-  ): number;
-  stop(id: number): void;
-  readonly size: number;
-  close(): void;
-}
-export interface PumpEnd {
-  readonly up: bigint;
-  readonly down: bigint;
-  readonly how: "closed" | "reset" | "idle" | "stopped";
-}
-
 export interface Native {
   readonly Netns: { open(path: string): Netns };
   readonly Acceptor: new (
@@ -209,7 +192,6 @@ export interface Native {
     onConnection: (fd: number, remotePort: number) => void,
     onError: (error: Error) => void,
   ) => Acceptor;
-  readonly Pump: new (options: { readonly threads: number }) => Pump;
   listenChannel(
     path: string,
     onChannel: (channel: FdChannel) => void,
@@ -241,7 +223,9 @@ export interface Native {
     onError: (error: Error) => void,
   ) => EventReader;
   /** `threads`: 1 to 64. */
-  readonly Pump: new (options: { readonly threads: number }) => Pump;
+  readonly Pump: new (options: {
+    readonly threads: number;
+  }) => Pump;
   /** SO_NETNS_COOKIE of the caller's network namespace. ENOPROTOOPT before Linux 5.14. */
   netnsCookie(): bigint;
   /** What bpf_get_current_cgroup_id returns in that cgroup. EOPNOTSUPP when `path` is not on cgroup2. */
