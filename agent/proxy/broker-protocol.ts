@@ -2,7 +2,7 @@
  * What agent and broker say to each other: one JSON object a message, descriptors beside it. Each side takes nothing on
  * trust from the other; neither ever throws about what it read.
  */
-import type { TcpConnection } from "../dataplane/native.ts";
+import type { TcpConnection, TcpEnd } from "../dataplane/native.ts";
 
 /** A network namespace, and where to look for a process that is in it. */
 export interface Place {
@@ -116,9 +116,10 @@ export function isPathBelow(path: string): boolean {
   );
 }
 
-function pack({ family, state, local, remote, cookie, inode, uid }: TcpConnection): unknown[] {
-  const end = ({ address, port }: TcpConnection["local"]) => [address.toString("hex"), port];
-  return [family, state, ...end(local), ...end(remote), String(cookie), String(inode), uid];
+function pack(connection: TcpConnection): unknown[] {
+  const { family, state, local, remote, interfaceIndex, cookie, inode, uid } = connection;
+  const end = ({ address, port }: TcpEnd) => [Buffer.from(address).toString("hex"), port];
+  return [family, state, ...end(local), ...end(remote), interfaceIndex, String(cookie), String(inode), uid];
 }
 
 function unpackAll(value: unknown): readonly TcpConnection[] | undefined {
@@ -128,17 +129,19 @@ function unpackAll(value: unknown): readonly TcpConnection[] | undefined {
 }
 
 function unpack(value: unknown): TcpConnection | undefined {
-  if (!Array.isArray(value) || value.length !== 9) return undefined;
+  if (!Array.isArray(value) || value.length !== 10) return undefined;
   const [family, state, localAddress, localPort, remoteAddress, remotePort, ...rest] = value as unknown[];
   const [local, remote] = [end(localAddress, localPort), end(remoteAddress, remotePort)];
-  const [cookie, inode, uid] = [unsigned64(rest[0]), unsigned64(rest[1]), count(rest[2])];
+  const [interfaceIndex, cookie, inode] = [count(rest[0]), unsigned64(rest[1]), unsigned64(rest[2])];
+  const uid = count(rest[3]);
   const isTcp = (family === 4 || family === 6) && typeof state === "number" && Number.isInteger(state);
   if (!isTcp || state < 0 || state > 255 || local === undefined || remote === undefined) return undefined;
-  if (cookie === undefined || inode === undefined || uid === undefined) return undefined;
-  return { family, state, local, remote, cookie, inode, uid };
+  if (cookie === undefined || inode === undefined) return undefined;
+  if (interfaceIndex === undefined || uid === undefined) return undefined;
+  return { family, state, local, remote, interfaceIndex, cookie, inode, uid };
 }
 
-function end(address: unknown, port: unknown): TcpConnection["local"] | undefined {
+function end(address: unknown, port: unknown): TcpEnd | undefined {
   if (typeof address !== "string" || !/^[0-9a-f]{32}$/.test(address)) return undefined;
   const number = port === 0 ? 0 : portOf(port);
   return number === undefined ? undefined : { address: Buffer.from(address, "hex"), port: number };

@@ -18,6 +18,7 @@ const longest: TcpConnection = {
   state: 255,
   local: { address: Buffer.alloc(16, 0xff), port: 65535 },
   remote: { address: Buffer.alloc(16, 0xfe), port: 0 },
+  interfaceIndex: 0x7fffffff,
   cookie: (1n << 64n) - 1n,
   inode: 0xffffffffn,
   uid: 0xffffffff,

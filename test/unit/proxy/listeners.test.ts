@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
+import type { OnAcceptError } from "../../../agent/dataplane/native.ts";
 import { Listeners, type PodPlace } from "../../../agent/proxy/listeners.ts";
 
 const pod = (cookie: bigint, podUid = `uid-${cookie}`): PodPlace => ({ cookie, podUid, cgroup: podUid });
@@ -6,12 +7,12 @@ const pod = (cookie: bigint, podUid = `uid-${cookie}`): PodPlace => ({ cookie, p
 let done: string[];
 let failure: ((place: PodPlace) => Error | undefined) | undefined;
 let mapFailure: Error | undefined;
-let acceptorErrors: ((error: Error) => void)[];
+let acceptorErrors: OnAcceptError[];
 const failures: string[] = [];
 
 class Acceptor {
   readonly #fd: number;
-  constructor(fd: number, _: unknown, onError: (error: Error) => void) {
+  constructor(fd: number, _: unknown, onError: OnAcceptError) {
     this.#fd = fd;
     acceptorErrors.push(onError);
   }
@@ -107,7 +108,10 @@ test("a map without room leaves no socket behind", async () => {
 test("a listener that breaks is replaced", async () => {
   const all = listeners();
   await all.want([pod(1n)]);
-  acceptorErrors[0]?.(new Error("EINVAL"));
+  const error = (code: string) => Object.assign(new Error(code), { code, operation: "accept" });
+  acceptorErrors[0]?.(error("EMFILE"), false);
+  expect(all.size).toBe(1);
+  acceptorErrors[0]?.(error("EINVAL"), true);
   expect(all.size).toBe(0);
   expect(done.slice(-3)).toEqual(["delete 1", "close 10", "close 11"]);
   await all.want([pod(1n)]);
