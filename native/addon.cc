@@ -9,6 +9,7 @@
 #include "map.h"
 #include "object.h"
 #include "program.h"
+#include "sockets.h"
 
 namespace podgate {
 namespace {
@@ -27,6 +28,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   exports.Set("BpfMap", addon->map.Value());
   exports.Set("EventReader", EventReader::Define(env));
   RegisterHostFunctions(env, exports);
+  RegisterSockets(env, exports);
   return exports;
 }
 

@@ -8,6 +8,16 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import type { NativeSockets } from "./native-sockets.ts";
+
+export type {
+  Acceptor,
+  FdChannel,
+  Netns,
+  OnAcceptError,
+  TcpConnection,
+  TcpEnd,
+} from "./native-sockets.ts";
 
 /**
  * What the addon throws when the kernel or libbpf refuses. The message is `<operation>: <code>[: last lines of log]`.
@@ -119,7 +129,7 @@ export interface Handle {
   close(): void;
 }
 
-export interface Native {
+export interface Native extends NativeSockets {
   readonly BpfObject: new (path: string) => BpfObject;
   readonly BpfProgram: { open(pinPath: string): BpfProgram };
   readonly BpfLink: { open(pinPath: string): BpfLink };
