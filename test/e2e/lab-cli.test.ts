@@ -103,7 +103,8 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(lab("exec", "payments/ledger", "--", ...program).status).toBe(0);
     const agent = lab("status").stdout.match(/podgate-system\/(\S+)/)?.[1];
     const { url = "" } = liveOwner(labNames(NAME)) ?? {};
-    const log = async () => (await fetch(`${url}/api/v1/namespaces/podgate-system/pods/${agent}/log`)).text();
+    const log = async () =>
+      (await fetch(`${url}/api/v1/namespaces/podgate-system/pods/${agent}/log?container=agent`)).text();
     await until("the verdict", async () => /"verdict":"deny".*"name":"cart"/.test(await log()));
     process.kill(liveOwner(labNames(NAME))?.pid ?? 0, "SIGKILL");
     expect(lab("down").status).toBe(0);
