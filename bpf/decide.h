@@ -9,8 +9,8 @@
  * still finds them.
  *
  * Speed. Between two connects of a busy pod the kernel has done 20 us of other work, and every map looked up is out
- * of the nearest cache again: 20 ns each, most of what a verdict costs. So there are four on the way to an ordinary
- * one (destination, cgroup, guard, verdict), and what is rare is a function of its own.
+ * of the nearest cache again, most of what a verdict costs. So there are three hashes, at 20 ns each, on the way to an
+ * ordinary one (destination, cgroup, verdict) and two arrays (guard, counters), and what is rare is a function of its own.
  */
 #ifndef PODGATE_DECIDE_H
 #define PODGATE_DECIDE_H
