@@ -3,8 +3,9 @@
  * The verdict. Every hook makes a flow of what it sees and calls `decide`; nothing else decides.
  *
  * Stale reads. An element of an unallocated hash may be reused for another key while a program still holds its
- * pointer, and an array's is overwritten in place, not in one piece. So `guard` and `verdict` repeat whose they are, the
- * copy is compared, and one that does not match is read again once and then refused. A version's verdicts are all
+ * pointer, and an array's is overwritten in place, not in one piece. So `guard`, `verdict` and `pod_ref` repeat whose they
+ * are; that is read after the copy is made (on a weakly ordered processor, very nearly), and one that does not match is
+ * looked up again once and then refused. A version's verdicts are all
  * there before a guard names it and stay for seconds after it no longer does, so a program that read the old version
  * still finds them.
  *
@@ -24,6 +25,8 @@
 const volatile __u32 kubepods_level = 0;     /* depth of the cgroup that holds the pods' directories */
 const volatile __u64 node_netns_cookie = 0;  /* there, and only there, loopback reaches node ports; 0: unknown */
 const volatile __u32 events_per_second = 10; /* per caller and guard; ten times that per caller */
+
+#define after_copy() asm volatile("" ::: "memory")
 
 #define SECOND 1000000000ull
 #define FORWARD_HOPS 4
@@ -65,6 +68,23 @@ static __always_inline __u64 anonymous_cgroup(void)
 	return cgroup ? cgroup : bpf_get_current_cgroup_id();
 }
 
+/* 0: the element has become another pod's while it was read. */
+static __always_inline int copy_pod(const struct pod_ref *pod, struct caller *caller)
+{
+	caller->pod = *pod;
+	after_copy();
+	caller->subject = SUBJECT_POD | caller->pod.pod;
+	return pod->cgroup == (__u32)caller->cgroup;
+}
+
+static __noinline void copy_pod_again(struct caller *caller)
+{
+	const struct pod_ref *pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
+
+	if (!pod || !copy_pod(pod, caller))
+		caller->subject = 0;
+}
+
 /* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
 static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *caller)
 {
@@ -79,8 +99,8 @@ static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *c
 		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
 	}
 	if (pod) {
-		caller->pod = *pod;
-		caller->subject = SUBJECT_POD | caller->pod.pod;
+		if (unlikely(!copy_pod(pod, caller)))
+			copy_pod_again(caller);
 	} else {
 		caller->pod = (struct pod_ref){};
 		caller->subject = SUBJECT_UNRESOLVED;
@@ -160,7 +180,8 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 	if (!found)
 		return 0;
 	*verdict = *found;
-	return verdict->guard == number && verdict->version == key.version && verdict->subject == key.subject;
+	after_copy();
+	return found->guard == number && found->version == key.version && found->subject == key.subject;
 }
 
 /* Once more, for an entry that was replaced while it was read. A known caller without a verdict is pending. */
