@@ -14,16 +14,20 @@ export function missingTargets(
 ): readonly Diagnostic[] {
   return policy.rules.flatMap((rule) =>
     rule.actions.flatMap((action, index): readonly Diagnostic[] => {
-      const url = action.type === "forward-internal" ? action.url.constant?.value : undefined;
+      if (action.type !== "forward-internal") return [];
+      const url = action.url.constant?.value;
       const missing = typeof url === "string" ? whatIsMissing(url, namespace, routes) : undefined;
       if (missing === undefined) return [];
+      const fate = action.continueOnError
+        ? "so the policy goes on after this action"
+        : "so what is forwarded here is denied";
       const steps = ["on_tcp_connect", rule.index, "actions", index, "config", "url"];
       return [
         {
           severity: "warning",
           code: "PODGATE_NO_TARGET",
           path: steps.reduce<string>(childPath, path),
-          message: `${missing}, so what is forwarded here is denied: create it or change the url`,
+          message: `${missing}, ${fate}: create it or change the url`,
         },
       ];
     }),
