@@ -416,7 +416,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       const { status, stdout } = await podgate(lab, ...args("-o", "json"));
       expect(status).toBe(0);
       const checks = JSON.parse(stdout) as { name: string; required: boolean; ok: boolean; detail: string }[];
-      expect(checks).toHaveLength(10);
+      expect(checks).toHaveLength(11);
       expect(checks.filter(({ required, ok }) => required && !ok)).toEqual([]);
       expect(checks.find(({ name }) => name === "pods' cgroup")?.detail).toBe(lab.cgroupRoot);
     });
