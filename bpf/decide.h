@@ -380,10 +380,14 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 		guard = lead(ctx, guard, &caller, flow, &verdict);
 		if (verdict.action == ACTION_FORWARD || verdict.action == ACTION_PROXY)
 			redirect(ctx, &caller, &dialled, flow, &verdict);
+		if (verdict.action == ACTION_PROXY) {
+			/* What the proxy decides, it says itself. */
+			count(verdict.action * COUNTER_REASONS + verdict.reason);
+			return ACTION_PROXY;
+		}
 	}
 	count(verdict.action * COUNTER_REASONS + verdict.reason);
-	/* What the proxy decides, it says itself. */
-	if (verdict.reason != REASON_SELF && verdict.action != ACTION_PROXY && !is_over_limit(&caller, guard))
+	if (verdict.reason != REASON_SELF && !is_over_limit(&caller, guard))
 		report(&caller, guard, &dialled, flow, &verdict);
 	return verdict.action;
 }
