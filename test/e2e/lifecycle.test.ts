@@ -404,11 +404,12 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
         "cgroup v2",
         "bpf filesystem",
         "connect programs",
+        "socket program",
       ];
       const lines = stdout.trimEnd().split("\n");
       for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {9}/);
       expect(stdout).toMatch(/^node namespace cookie +ok +can be read$/m);
-      expect(lines).toHaveLength(11);
+      expect(lines).toHaveLength(12);
       expect(lines.at(-1)).toBe("the agent can run here");
     });
 
