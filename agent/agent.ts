@@ -7,9 +7,9 @@ import { Api } from "./cluster/api.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import type { PolicyRef } from "./cluster/resources.ts";
 import { StatusWriter } from "./cluster/status.ts";
-import { decodeEvent } from "./dataplane/abi.ts";
 import { bootTimeOffset } from "./dataplane/boot-time.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
+import { decodeEvent } from "./dataplane/event.ts";
 import type { Kernel } from "./dataplane/kernel.ts";
 import { splitRecords } from "./dataplane/native.ts";
 import { Node } from "./dataplane/node.ts";
@@ -105,7 +105,7 @@ export class Agent {
       losses(node.kernel.lostEvents(), this.#log.dropped());
       if (!attached) {
         // All or nothing: the maps are full before the first program looks at them.
-        node.kernel.attach();
+        node.attach();
         this.#readEvents(node.kernel, narrator);
         attached = true;
         ready.resolve();

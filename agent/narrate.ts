@@ -1,7 +1,8 @@
 /** From a kernel event, all numbers, to a verdict record, all names: as things were at the last reconcile. */
-import type { KernelEvent } from "./dataplane/abi.ts";
+
 import { NO_RULE } from "./dataplane/abi.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
+import type { KernelEvent } from "./dataplane/event.ts";
 import { type ServiceNames, serviceNames } from "./guard/service-names.ts";
 import type { IdentityReader } from "./identity/pod-identity.ts";
 import { type Identity, unresolved } from "./model/identity.ts";

@@ -4,11 +4,14 @@ import { type GuardAt, guardPlaces } from "./guard/places.ts";
 import { type IpAddress, isIpv4 } from "./model/address.ts";
 import type { Identity } from "./model/identity.ts";
 import { refKey } from "./model/objects.ts";
-import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
+import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Reconciled } from "./reconcile.ts";
 
 /** As often as the kernel follows forwards. */
 const MOST_HOPS = 4;
+
+/** Why the kernel settled, one way or the other, what it should have left to the proxy. */
+const WITHOUT_PROXY: ReadonlySet<Reason> = new Set(["pending", "agent-down", "over-limit"]);
 
 type Place = { readonly address: IpAddress; readonly port: number };
 
@@ -45,9 +48,9 @@ export function isSame(
   made: Pick<Decision, "action" | "reason" | "policy" | "rule">,
 ): boolean {
   const by = (policy: Decision["policy"]) => (policy === undefined ? "" : refKey(policy));
+  const unasked = decision.action === "proxy" && WITHOUT_PROXY.has(made.reason);
   return (
-    decision.action === made.action &&
-    decision.reason === made.reason &&
+    (unasked || (decision.action === made.action && decision.reason === made.reason)) &&
     decision.rule === made.rule &&
     by(decision.policy) === by(made.policy)
   );

@@ -3,10 +3,17 @@
  * knowledge about pods that not every kernel has. What is missing has a fall-back and is reported, not fatal.
  */
 import { relative } from "node:path";
+import { AgentState } from "./agent-state.ts";
 import { watchCgroups } from "./cgroup-watch.ts";
 import { Kernel, lockPins, makePinDirectories, mountDepth, mountRoot } from "./kernel.ts";
+import { Listeners } from "./listeners.ts";
 import { loadNative, type Native } from "./native.ts";
 import { NetnsScan, type TaskNetns } from "./netns-scan.ts";
+import { ownCgroup } from "./own-cgroup.ts";
+
+const BEAT_MS = 1000;
+/** How long an agent that has died or hangs counts as one that answers. */
+const AGENT_TIMEOUT_MS = 5000;
 
 export interface NodeOptions {
   readonly pinPath: string;
@@ -57,6 +64,21 @@ export class Node {
     }
   }
 
+  /**
+   * Puts the programs in force. Returns whether connections can be sent to the proxy; where they cannot, they are
+   * refused, and whatever an earlier agent listened on is forgotten either way.
+   */
+  attach(): boolean {
+    new Listeners(this.kernel.maps.listeners).clear();
+    const follows = this.#attempt("send connections to the proxy", () => {
+      this.kernel.attachSockops();
+      return true;
+    });
+    this.#live();
+    this.kernel.attach();
+    return follows ?? false;
+  }
+
   /** One entry per task of a pod; none where the kernel cannot tell. */
   taskNetns(): readonly TaskNetns[] {
     return this.#scan?.read() ?? [];
@@ -78,9 +100,26 @@ export class Node {
     this.#attempt("watch for new pod cgroups", () => this.#own(watchCgroups(this.#native, path, onChange)));
   }
 
-  /** Closes descriptors. What is pinned stays in force. */
+  /** Closes descriptors and says that no agent runs. What is pinned stays in force. */
   close(): void {
     for (const handle of this.#opened.splice(0).reverse()) handle.close();
+  }
+
+  /** Beats for as long as this agent runs, so that what waits for it is not taken for abandoned. */
+  #live(): void {
+    const own = ownCgroup(this.#options.cgroupRoot);
+    const state = new AgentState(this.kernel.maps.agent_state, {
+      cgroup: own === undefined ? 0n : this.cgroupId(own),
+      timeoutMs: AGENT_TIMEOUT_MS,
+    });
+    state.beat();
+    const timer = setInterval(() => state.beat(), BEAT_MS).unref();
+    this.#own({
+      close: () => {
+        clearInterval(timer);
+        state.end();
+      },
+    });
   }
 
   #attempt<T>(operation: string, attempt: () => T): T | undefined {

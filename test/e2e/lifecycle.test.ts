@@ -5,14 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { mapNames } from "../../agent/dataplane/dataplane.ts";
-import {
-  Kernel,
-  linkPin,
-  mapPin,
-  mountDepth,
-  objectPath,
-  programNames,
-} from "../../agent/dataplane/kernel.ts";
+import { Kernel, linkNames, linkPin, mapPin, mountDepth, objectPath } from "../../agent/dataplane/kernel.ts";
 import { loadNative } from "../../agent/dataplane/native.ts";
 import { destroyCgroup, makeCgroup } from "../lab/cgroup.ts";
 import { leftovers } from "../lab/cleanup.ts";
@@ -111,7 +104,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       expect(agent.stdout).toMatch(/"msg":"stopping: enforcement stays in the kernel"/);
       await enforced();
     }
-    expect(pins("links").sort()).toEqual([...programNames].sort());
+    expect(pins("links").sort()).toEqual([...linkNames].sort());
   });
 
   test("leaves a pod that comes while it is away unresolved, and says so when it is back", async () => {
@@ -316,12 +309,12 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     await start().ready();
     await enforced();
     const native = loadNative();
-    for (const name of programNames) {
+    for (const name of linkNames) {
       const link = native.BpfLink.open(linkPin(lab.names.pinDir, name));
       expect(link.info().cgroupId).toBe(native.cgroupId(lab.cgroupRoot));
       link.close();
     }
-    expect(pins("links").sort()).toEqual([...programNames].sort());
+    expect(pins("links").sort()).toEqual([...linkNames].sort());
   });
 
   describe("removed by `podgate cleanup`", () => {
@@ -331,7 +324,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
       expect(stderr).toMatch(ONE_LINE);
       expect(stderr).toContain("an agent has it: stop that one");
-      expect(pins("links").sort()).toEqual([...programNames].sort());
+      expect(pins("links").sort()).toEqual([...linkNames].sort());
       await enforced();
     });
 
@@ -353,7 +346,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
 
         const { status, stdout, stderr } = await podgate(lab, ...cleanupArgs(own));
         expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-        for (const name of programNames) expect(stdout).toContain(`  ${linkPin(own, name)}\n`);
+        for (const name of linkNames) expect(stdout).toContain(`  ${linkPin(own, name)}\n`);
         for (const name of mapNames) expect(stdout).toContain(`  ${mapPin(own, name)}\n`);
         expect(readdirSync(own)).toEqual(["foreign"]);
         expect(existsSync(beside)).toBe(true);
@@ -411,11 +404,12 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
         "cgroup v2",
         "bpf filesystem",
         "connect programs",
+        "socket program",
       ];
       const lines = stdout.trimEnd().split("\n");
       for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {9}/);
       expect(stdout).toMatch(/^node namespace cookie +ok +can be read$/m);
-      expect(lines).toHaveLength(11);
+      expect(lines).toHaveLength(12);
       expect(lines.at(-1)).toBe("the agent can run here");
     });
 
@@ -423,7 +417,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       const { status, stdout } = await podgate(lab, ...args("-o", "json"));
       expect(status).toBe(0);
       const checks = JSON.parse(stdout) as { name: string; required: boolean; ok: boolean; detail: string }[];
-      expect(checks).toHaveLength(10);
+      expect(checks).toHaveLength(11);
       expect(checks.filter(({ required, ok }) => required && !ok)).toEqual([]);
       expect(checks.find(({ name }) => name === "pods' cgroup")?.detail).toBe(lab.cgroupRoot);
     });
