@@ -173,7 +173,9 @@ export interface Native {
     onError: (error: Error) => void,
   ) => EventReader;
   /** `threads`: 1 to 64. */
-  readonly Pump: new (options: { readonly threads: number }) => Pump;
+  readonly Pump: new (options: {
+    readonly threads: number;
+  }) => Pump;
   /** SO_NETNS_COOKIE of the caller's network namespace. ENOPROTOOPT before Linux 5.14. */
   netnsCookie(): bigint;
   /** What bpf_get_current_cgroup_id returns in that cgroup. EOPNOTSUPP when `path` is not on cgroup2. */
