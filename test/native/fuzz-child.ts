@@ -6,13 +6,15 @@
 import fc from "fast-check";
 import { type BpfMap, loadNative } from "../../agent/dataplane/native.ts";
 import { FuzzedSockets } from "./fuzz-sockets.ts";
+import { loadTcp } from "./tcp.ts";
 
 const [seed, runs, mapsPath = "", gatePath = "", cgroup = "", netns = ""] = process.argv.slice(2);
 const native = loadNative();
 const sockets = new FuzzedSockets(native, netns, process.cwd());
+const tcp = loadTcp();
 
 type Callable = (...parameters: unknown[]) => unknown;
-const classNames = ["BpfObject", "BpfProgram", "BpfLink", "BpfMap", "EventReader"] as const;
+const classNames = ["BpfObject", "BpfProgram", "BpfLink", "BpfMap", "EventReader", "Pump"] as const;
 
 /** Everything that can be called: functions, constructors (also without `new`), static and instance methods. */
 const callables = new Map<string, Callable>();
@@ -69,6 +71,11 @@ function receivers(): unknown[] {
   const handle = native.enableStats();
   const fresh = new native.BpfObject(gatePath);
   const proxy = new Proxy(maps.map("numbers"), {});
+  const pump = new native.Pump({ threads: 2 });
+  const [application, client] = tcp.pair();
+  const [server, upstream] = tcp.pair();
+  const closedPump = new native.Pump({ threads: 1 });
+  closedPump.close();
   return [
     maps,
     gate,
@@ -85,6 +92,8 @@ function receivers(): unknown[] {
     handle,
     proxy,
     ...sockets.instances(),
+    ...[pump, pump, pump, closedPump, application, client, server, upstream, tcp.unconnected()],
+    ...[tcp.listening(), () => {}, { idleMs: 0 }, { idleMs: 1 }, { threads: 1 }, { threads: 65, idleMs: -1 }],
   ];
 }
 
@@ -217,12 +226,12 @@ interface Call {
   readonly parameters: readonly (number | { value: unknown })[];
 }
 const parameter = fc.oneof(
-  fc.nat(70),
+  fc.nat(90),
   ...[bytes, numbers, strings, oddities].map((kind) => kind.map((value) => ({ value }))),
 );
 const call: fc.Arbitrary<Call> = fc.record({
   name: fc.constantFrom(...callables.keys()),
-  receiver: fc.nat(70),
+  receiver: fc.nat(90),
   parameters: fc.array(parameter, { maxLength: 5 }),
 });
 
