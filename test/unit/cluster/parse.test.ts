@@ -433,6 +433,7 @@ describe("endpoint", () => {
         generation: 3,
         policy: { kind: "inline", value: {}, path: "spec.trafficPolicy.inline" },
         audit: false,
+        connectOnly: false,
         url: "tcp://ledger.payments:5432",
         bindings: ["kubernetes"],
         upstreamUrl: "tcp://ledger-v2.payments:5432",
@@ -500,6 +501,7 @@ describe("connection policy", () => {
       generation: 3,
       policy: { kind: "inline", value: {}, path: "spec.trafficPolicy.inline" },
       audit: false,
+      connectOnly: false,
       targets: [{ service: "db", port: "sql" }, { service: "web" }],
     });
   });
