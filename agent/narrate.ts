@@ -8,6 +8,7 @@ import { type Identity, unresolved } from "./model/identity.ts";
 import { type LocalPod, type ObjectRef, refKey } from "./model/objects.ts";
 import type { Decision, Reason, Verdict } from "./model/verdict.ts";
 import type { Rule } from "./policy/policy.ts";
+import type { Revoked } from "./reauthorize/judge.ts";
 import { isSame, logOf, Recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import type { Decided, RuleRecord, VerdictRecord } from "./verdict/record.ts";
@@ -73,6 +74,28 @@ export class Narrator {
       }),
       ...(log.length > 0 && { log }),
       suppressed: event.suppressed,
+    };
+  }
+
+  /** The line about an open connection that has just been ended. Nobody knows which process has it. */
+  tellRevoked({ time, pod, layer, connection, decision }: Revoked): VerdictRecord {
+    const { dialled, remote } = connection;
+    const { policy, rule, reason } = decision;
+    const wasForwarded = dialled.address !== remote.address || dialled.port !== remote.port;
+    const error = decision.error ?? (policy && this.#problem(reason, policy));
+    return {
+      time,
+      verdict: "deny",
+      reason: "revoked",
+      ...(policy && { policy }),
+      ...(policy && rule !== undefined && { rule: this.#rule(policy, rule) }),
+      ...(error !== undefined && { error }),
+      layer,
+      pod: { namespace: pod.namespace, name: pod.name, uid: pod.id },
+      destination: this.#place(dialled),
+      ...(wasForwarded && { forwardedTo: this.#place(remote) }),
+      errorCode: pod.errorCode,
+      suppressed: 0,
     };
   }
 

@@ -119,6 +119,21 @@ export interface Handle {
   close(): void;
 }
 
+export interface TcpConnection {
+  readonly family: 4 | 6;
+  readonly state: number;
+  readonly local: { readonly address: Buffer; readonly port: number };
+  readonly remote: { readonly address: Buffer; readonly port: number };
+  readonly cookie: bigint;
+  readonly inode: bigint;
+  readonly uid: number;
+  /**
+   * Sequence numbers that it has used and that are no payload: one for a SYN of its own, one for a FIN. Any other number
+   * means that it was sending while the kernel looked.
+   */
+  readonly beyondPayload: number;
+}
+
 export interface Native {
   readonly BpfObject: new (path: string) => BpfObject;
   readonly BpfProgram: { open(pinPath: string): BpfProgram };

@@ -22,6 +22,8 @@ export interface RegisteredPod {
   readonly pod: LocalPod;
   /** At least one. */
   readonly cgroupIds: readonly bigint[];
+  /** Of the same directories. */
+  readonly cgroupPaths: readonly string[];
   /** Empty: nothing is known of its namespace, and the cgroup decides alone. */
   readonly netnsCookies: readonly bigint[];
 }
@@ -52,6 +54,7 @@ export function registerPods(
   const directories = podCgroups.map((cgroup) => ({
     claimants: claimantsOf(cgroup, localPods),
     key: podKey(cgroup),
+    path: cgroup.path,
     id: idOf(cgroup, cgroupIdOf),
   }));
   const cookiesOf = cookiesByKey(ownersOfCookies(directories, netnsOfCgroups, options.nodeNetnsCookie));
@@ -66,8 +69,13 @@ export function registerPods(
     }
     const keys = new Set(own.map(({ key }) => key));
     const cookies = [...keys].flatMap((key) => cookiesOf.get(key) ?? []);
-    const cgroupIds = own.flatMap(({ id }) => (id instanceof Error ? [] : id));
-    registered.push({ pod, cgroupIds, netnsCookies: pod.hostNetwork ? [] : cookies });
+    const cgroups = own.flatMap(({ id, path }) => (id instanceof Error ? [] : { id, path }));
+    registered.push({
+      pod,
+      cgroupIds: cgroups.map(({ id }) => id),
+      cgroupPaths: cgroups.map(({ path }) => path),
+      netnsCookies: pod.hostNetwork ? [] : cookies,
+    });
   }
   return { registered, unresolved };
 }
@@ -104,6 +112,7 @@ interface Directory {
   readonly claimants: readonly LocalPod[];
   /** The UID or hash in its name: directories with one key are one pod's. */
   readonly key: string;
+  readonly path: string;
   readonly id: bigint | Error;
 }
 

@@ -32,9 +32,12 @@ export const layers: Readonly<Record<string, Layer>> = {
   verdict: { imports: ["model"], packages: ["pino", "prom-client"] },
   "repeater.ts": { imports: ["model"] },
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
+  reauthorize: { imports: [...decision, "reconcile.ts"] },
   "recall.ts": { imports: [...decision, "reconcile.ts"] },
-  "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts"] },
-  "agent.ts": { imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts"] },
+  "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "reauthorize"] },
+  "agent.ts": {
+    imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts", "reauthorize"],
+  },
   cli: { imports: [...decision, ...offline, "verdict", "agent.ts"], packages: ["commander"] },
   "main.ts": { imports: ["cli"] },
 };
