@@ -5,8 +5,10 @@
       "sources": [
         "native/addon.cc",
         "native/arguments.cc",
+        "native/claims.cc",
         "native/error.cc",
         "native/events.cc",
+        "native/flow.cc",
         "native/handle.cc",
         "native/host.cc",
         "native/layout.cc",
@@ -15,8 +17,11 @@
         "native/map_batch.cc",
         "native/object.cc",
         "native/pin.cc",
+        "native/pipe.cc",
         "native/poller.cc",
-        "native/program.cc"
+        "native/program.cc",
+        "native/pump.cc",
+        "native/pump_thread.cc"
       ],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],
       "cflags!": ["-fno-exceptions"],

@@ -7,19 +7,22 @@ import { Api } from "./cluster/api.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import type { PolicyRef } from "./cluster/resources.ts";
 import { StatusWriter } from "./cluster/status.ts";
-import { decodeEvent } from "./dataplane/abi.ts";
 import { bootTimeOffset } from "./dataplane/boot-time.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
+import { decodeEvent } from "./dataplane/event.ts";
 import type { Kernel } from "./dataplane/kernel.ts";
-import { splitRecords } from "./dataplane/native.ts";
+import { loadNative, splitRecords } from "./dataplane/native.ts";
 import { Node } from "./dataplane/node.ts";
 import { ownAddresses } from "./dataplane/own-addresses.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
-import { identityReader } from "./identity/pod-identity.ts";
+import { findOwnCgroup } from "./identity/own-cgroup.ts";
+import { type IdentityReader, identityReader } from "./identity/pod-identity.ts";
 import type { Clock } from "./model/clock.ts";
 import { Narrator } from "./narrate.ts";
+import { Proxying, type ProxyingOptions } from "./proxying.ts";
+import { Reauthorizing } from "./reauthorizing.ts";
 import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.ts";
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
@@ -36,6 +39,7 @@ export interface AgentOptions {
   readonly trustedNamespaces: readonly string[];
   readonly hostNetworkIdentity: "none" | "cgroup";
   readonly eventsPerSecond: number;
+  readonly proxy: Omit<ProxyingOptions, "cgroupRoot" | "ownCgroup" | "eventsPerSecond">;
 }
 
 const RECONCILE_EVERY_MS = 10_000;
@@ -96,7 +100,9 @@ export class Agent {
       }),
     );
     const ready = Promise.withResolvers<void>();
+    const proxying = this.#proxying(node, narrator);
     let attached = false;
+    let reauthorizing: Reauthorizing | undefined;
     repeater.start(async () => {
       if (!cluster.synced) return undefined;
       const reconciled = await reconciler.run();
@@ -105,14 +111,23 @@ export class Agent {
       losses(node.kernel.lostEvents(), this.#log.dropped());
       if (!attached) {
         // All or nothing: the maps are full before the first program looks at them.
-        node.kernel.attach();
+        const canRedirect = node.attach();
         this.#readEvents(node.kernel, narrator);
+        proxying.start(canRedirect);
+        reauthorizing = this.#reauthorizing(node, narrator, identityOf, proxying);
         attached = true;
         ready.resolve();
       }
+      proxying.learn(reconciled);
+      reauthorizing?.learn(reconciled);
       return dataplane.sweep();
     });
-    this.#closers.push(() => repeater.stop());
+    this.#closers.push(
+      () => repeater.stop(),
+      () => reauthorizing?.close(),
+      // While what is open drains, everything else goes on.
+      () => proxying.close(),
+    );
     node.watchCgroups(() => repeater.again());
     await ready.promise;
     const { nodeName, cgroupRoot } = this.#options;
@@ -168,6 +183,31 @@ export class Agent {
       dataplane,
       lastValid,
     );
+  }
+
+  #proxying(node: Node, narrator: Narrator): Proxying {
+    const { cgroupRoot, eventsPerSecond, proxy } = this.#options;
+    const own = findOwnCgroup(cgroupRoot, process.pid, readDirectory);
+    const ownCgroup = own === undefined ? 0n : node.cgroupId(own);
+    return new Proxying(
+      { ...proxy, cgroupRoot, eventsPerSecond, ownCgroup },
+      { native: loadNative(), maps: node.kernel.maps, narrator, log: this.#log, clock: this.#clock },
+    );
+  }
+
+  /** Undefined without a broker, which says so: then what is open stays open. */
+  #reauthorizing(
+    node: Node,
+    narrator: Narrator,
+    identityOf: IdentityReader,
+    proxying: Proxying,
+  ): Reauthorizing | undefined {
+    const { sockets: table } = proxying;
+    if (table === undefined) return undefined;
+    const proxied = () => proxying.proxied();
+    const { maps } = node.kernel;
+    const parts = { table, proxied, maps, narrator, identityOf, log: this.#log, clock: this.#clock };
+    return new Reauthorizing(this.#options.cgroupRoot, parts);
   }
 
   #readEvents(kernel: Kernel, narrator: Narrator): void {

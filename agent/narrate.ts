@@ -1,12 +1,13 @@
 /** From a kernel event, all numbers, to a verdict record, all names: as things were at the last reconcile. */
-import type { KernelEvent } from "./dataplane/abi.ts";
+
 import { NO_RULE } from "./dataplane/abi.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
+import type { KernelEvent } from "./dataplane/event.ts";
 import { type ServiceNames, serviceNames } from "./guard/service-names.ts";
 import type { IdentityReader } from "./identity/pod-identity.ts";
 import { type Identity, unresolved } from "./model/identity.ts";
 import { type LocalPod, type ObjectRef, refKey } from "./model/objects.ts";
-import type { Decision, Reason, Verdict } from "./model/verdict.ts";
+import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Rule } from "./policy/policy.ts";
 import type { Revoked } from "./reauthorize/judge.ts";
 import { isSame, logOf, Recall } from "./recall.ts";
@@ -15,6 +16,28 @@ import type { Decided, RuleRecord, VerdictRecord } from "./verdict/record.ts";
 
 /** A decision in the kernel's numbers. */
 type Numbered = Pick<KernelEvent, "action" | "reason" | "policy" | "rule">;
+
+/** Who connects; without `pod` nobody that is known. */
+export interface Caller {
+  readonly identity: Identity;
+  readonly pod?: NonNullable<VerdictRecord["pod"]>;
+}
+
+/** What the proxy has decided, and about what. */
+export interface Proxied {
+  /** ms since 1970. */
+  readonly time: number;
+  readonly caller: Caller;
+  readonly process: NonNullable<VerdictRecord["process"]>;
+  readonly dialled: KernelEvent["dialled"];
+  /** Where it went. */
+  readonly target?: KernelEvent["dialled"];
+  readonly verdict: Verdict;
+  readonly log: readonly LogMetadata[];
+  /** An allowed connection could not be made. */
+  readonly error?: string;
+  readonly suppressed: number;
+}
 
 /** Pods that are gone and may still have events on the way. */
 const REMEMBERED_PODS = 10_000;
@@ -46,14 +69,20 @@ export class Narrator {
     }
   }
 
+  /** `number`: a pod's in the kernel, 0 for none. */
+  caller(number: number): Caller {
+    const uid = number === 0 ? undefined : this.#dataplane.podUid(number);
+    const pod = uid === undefined ? undefined : this.#pods.get(uid);
+    if (uid === undefined) return { identity: unresolved("") };
+    const named = { namespace: pod?.namespace ?? "", name: pod?.name ?? "", uid };
+    if (pod === undefined) return { identity: unresolved(""), pod: named };
+    const identity = this.#identityOf(pod, this.#latest?.snapshot.namespaces);
+    return { identity: { kind: "pod", pod: identity }, pod: named };
+  }
+
   /** `bootTime`: ms to add to the event's clock. */
   tell(event: KernelEvent, bootTime: number): VerdictRecord {
-    const uid = event.pod === 0 ? undefined : this.#dataplane.podUid(event.pod);
-    const pod = uid === undefined ? undefined : this.#pods.get(uid);
-    const identity: Identity =
-      pod === undefined
-        ? unresolved("")
-        : { kind: "pod", pod: this.#identityOf(pod, this.#latest?.snapshot.namespaces) };
+    const { identity, pod } = this.caller(event.pod);
     const audited = event.audited;
     const verdicts = this.#travel(event, identity);
     const log = logOf(verdicts);
@@ -61,7 +90,7 @@ export class Narrator {
       time: Math.round(bootTime + Number(event.time / 1_000_000n)),
       ...this.#decided(event, verdicts),
       layer: event.layer,
-      ...(uid !== undefined && { pod: { namespace: pod?.namespace ?? "", name: pod?.name ?? "", uid } }),
+      ...(pod && { pod }),
       process: { pid: event.pid, comm: event.comm },
       destination: this.#place(event.dialled),
       ...(event.action === "forward" && { forwardedTo: this.#place(event.target) }),
@@ -77,25 +106,38 @@ export class Narrator {
     };
   }
 
-  /** The line about an open connection that has just been ended. Nobody knows which process has it. */
+  /** An open connection that has just been ended. Nobody knows which process had it. */
   tellRevoked({ time, pod, layer, connection, decision }: Revoked): VerdictRecord {
     const { dialled, remote } = connection;
-    const { policy, rule, reason } = decision;
     const wasForwarded = dialled.address !== remote.address || dialled.port !== remote.port;
-    const error = decision.error ?? (policy && this.#problem(reason, policy));
     return {
       time,
-      verdict: "deny",
+      ...this.#said(decision),
       reason: "revoked",
-      ...(policy && { policy }),
-      ...(policy && rule !== undefined && { rule: this.#rule(policy, rule) }),
-      ...(error !== undefined && { error }),
       layer,
       pod: { namespace: pod.namespace, name: pod.name, uid: pod.id },
       destination: this.#place(dialled),
       ...(wasForwarded && { forwardedTo: this.#place(remote) }),
       errorCode: pod.errorCode,
       suppressed: 0,
+    };
+  }
+
+  /** A connection on which the proxy has decided. */
+  tellProxied({ caller, verdict, log, ...about }: Proxied): VerdictRecord {
+    const { action, audited } = verdict;
+    return {
+      time: about.time,
+      ...this.#said(about.error === undefined ? verdict : { ...verdict, error: about.error }),
+      layer: "proxy",
+      ...(caller.pod && { pod: caller.pod }),
+      process: about.process,
+      destination: this.#place(about.dialled),
+      ...(action === "forward" && about.target && { forwardedTo: this.#place(about.target) }),
+      errorCode: codeOf(caller.pod !== undefined, verdict.reason, caller.identity),
+      ...(audited && { audited: this.#said(audited) }),
+      ...(log.length > 0 && { log }),
+      suppressed: about.suppressed,
     };
   }
 
@@ -120,15 +162,18 @@ export class Narrator {
 
   /** `asked`: what the same question gives now. */
   #decided(event: Numbered, asked: readonly Decision[]): Decided {
-    const policy = this.#dataplane.policies.ref(event.policy);
-    const rule = policy === undefined || event.rule === NO_RULE ? undefined : this.#rule(policy, event.rule);
     const made = this.#made(event);
-    const error =
-      asked.find((decision) => isSame(decision, made))?.error ??
-      (policy && this.#problem(made.reason, policy));
+    const error = asked.find((decision) => isSame(decision, made))?.error;
+    return this.#said({ ...made, ...(error !== undefined && { error }) });
+  }
+
+  #said(decision: Decision): Decided {
+    const { action, reason, policy } = decision;
+    const rule = policy && decision.rule !== undefined ? this.#rule(policy, decision.rule) : undefined;
+    const error = decision.error ?? (policy && this.#problem(reason, policy));
     return {
-      verdict: event.action,
-      reason: event.reason,
+      verdict: action,
+      reason,
       ...(policy && { policy }),
       ...(rule && { rule }),
       ...(error !== undefined && { error }),
@@ -165,6 +210,10 @@ function describe(rule: Rule): Omit<RuleRecord, "index"> {
 }
 
 function errorCode(event: KernelEvent, identity: Identity): string {
-  if (event.pod === 0) return event.reason === "identity-mismatch" ? "" : "ERR_NGROK_28001";
+  return codeOf(event.pod !== 0, event.reason, identity);
+}
+
+function codeOf(isPod: boolean, reason: Reason, identity: Identity): string {
+  if (!isPod) return reason === "identity-mismatch" ? "" : "ERR_NGROK_28001";
   return identity.kind === "pod" ? identity.pod.errorCode : "";
 }

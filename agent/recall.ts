@@ -1,16 +1,12 @@
 /** Decides again what the kernel decided, for what its numbers cannot hold: what `log` actions recorded, and errors in words. */
-import { decide } from "./guard/decide.ts";
+import { decide, decideConnection } from "./guard/decide.ts";
 import { type GuardAt, guardPlaces } from "./guard/places.ts";
-import { type IpAddress, isIpv4 } from "./model/address.ts";
+import { type Place, type Travelled, travel } from "./guard/travel.ts";
+import type { Connection } from "./model/connection.ts";
 import type { Identity } from "./model/identity.ts";
 import { refKey } from "./model/objects.ts";
-import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
+import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Reconciled } from "./reconcile.ts";
-
-/** As often as the kernel follows forwards. */
-const MOST_HOPS = 4;
-
-type Place = { readonly address: IpAddress; readonly port: number };
 
 export class Recall {
   readonly #latest: Reconciled;
@@ -22,32 +18,34 @@ export class Recall {
   }
 
   /** The verdicts that a connection meets on its way from what was dialled. */
-  travel(identity: Identity, { address, port }: Place): readonly Verdict[] {
+  travel(identity: Identity, from: Place): readonly Verdict[] {
     const { routes } = this.#latest.guardSet;
-    const verdicts: Verdict[] = [];
-    let at: Place | undefined = { address, port };
-    for (let hop = 0; at !== undefined && hop <= MOST_HOPS; hop++) {
-      const guard = this.#guardAt(at.address, at.port);
-      if (guard === undefined) break;
-      const verdict = decide(guard, identity, routes);
-      verdicts.push(verdict);
-      const { forward } = verdict;
-      const next: IpAddress | undefined = isIpv4(address) ? forward?.ipv4 : forward?.ipv6;
-      at = next === undefined || forward === undefined ? undefined : { address: next, port: forward.port };
-    }
-    return verdicts;
+    return travel(this.#guardAt, from, (guard) => decide(guard, identity, routes)).verdicts;
+  }
+
+  /** The same of one connection, of which everything is known but what it is at each stop. */
+  travelWith(identity: Identity, from: Place, connection: Omit<Connection, "server">): Travelled {
+    const { routes } = this.#latest.guardSet;
+    return travel(this.#guardAt, from, (guard, { address, port }) =>
+      decideConnection(guard, identity, { ...connection, server: { ip: address, port } }, routes),
+    );
   }
 }
 
-/** Whether `decision` is the one that was made; `made` has no words, and a policy may have changed since. */
+/**
+ * Whether `decision` is the one that was made; `made` has no words, and a policy may have changed since. What only the proxy
+ * could have decided is refused, or let through, by the kernel where it could not be asked.
+ */
 export function isSame(
   decision: Decision,
   made: Pick<Decision, "action" | "reason" | "policy" | "rule">,
 ): boolean {
   const by = (policy: Decision["policy"]) => (policy === undefined ? "" : refKey(policy));
+  const unasked =
+    decision.action === "proxy" &&
+    (["pending", "agent-down", "over-limit"] as Reason[]).includes(made.reason);
   return (
-    decision.action === made.action &&
-    decision.reason === made.reason &&
+    (unasked || (decision.action === made.action && decision.reason === made.reason)) &&
     decision.rule === made.rule &&
     by(decision.policy) === by(made.policy)
   );

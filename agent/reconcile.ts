@@ -20,6 +20,7 @@ import { lingeringPods, ownAddressesOf, type Registration, registerPods } from "
 import type { IdentityReader } from "./identity/pod-identity.ts";
 import type { IpAddress } from "./model/address.ts";
 import type { Clock } from "./model/clock.ts";
+import type { Identity } from "./model/identity.ts";
 import { type LocalPod, refKey } from "./model/objects.ts";
 import type { Verdict } from "./model/verdict.ts";
 import { rememberingEvaluate } from "./policy/evaluate.ts";
@@ -42,6 +43,14 @@ export interface ReconcileOptions {
   readonly nodeNetnsCookie: bigint;
 }
 
+/** Who may have connections that only the proxy can decide. */
+export interface Undecided {
+  /** UIDs. */
+  readonly pods: ReadonlySet<string>;
+  /** All of their pods. */
+  readonly namespaces: ReadonlySet<string>;
+}
+
 /** What one run saw and decided: enough to explain a verdict afterwards. */
 export interface Reconciled {
   readonly snapshot: Snapshot;
@@ -50,6 +59,7 @@ export interface Reconciled {
   readonly registration: Registration;
   readonly nodeAddresses: ReadonlySet<IpAddress>;
   readonly applied: Applied;
+  readonly undecided: Undecided;
   /** The guards' conditions, with what the dataplane had to refuse. */
   readonly conditions: readonly Condition[];
 }
@@ -85,7 +95,9 @@ export class Reconciler {
       evaluate: this.#evaluate,
     });
     const nodes = nodeAddresses(snapshot, ownAddresses);
-    const applied = await this.#dataplane.apply(this.#want(guardSet, registration, nodes, snapshot));
+    const undecided = { pods: new Set<string>(), namespaces: new Set<string>() };
+    const want = this.#want(guardSet, registration, nodes, snapshot, undecided);
+    const applied = await this.#dataplane.apply(want);
     return {
       snapshot,
       policies,
@@ -93,6 +105,7 @@ export class Reconciler {
       registration,
       nodeAddresses: new Set(nodes),
       applied,
+      undecided,
       conditions: withRefused(guardSet, applied.refused),
     };
   }
@@ -121,17 +134,23 @@ export class Reconciler {
     registration: Registration,
     nodes: readonly IpAddress[],
     { namespaces, pods }: Snapshot,
+    undecided: { readonly pods: Set<string>; readonly namespaces: Set<string> },
   ): Want {
     const podsByAddress = indexPods(pods);
-    const guards = guardSet.guards.map(
-      (guard): WantGuard => ({
-        key: guard.key,
-        destinations: guard.destinations,
-        nodePorts: guard.nodePorts,
-        scope: scopeOf(guard, guardSet.routes),
-        decide: (identity) => decide(guard, identity, guardSet.routes),
-      }),
-    );
+    const guards = guardSet.guards.map((guard): WantGuard => {
+      const { key, destinations, nodePorts } = guard;
+      const ask = (identity: Identity) => {
+        const verdict = decide(guard, identity, guardSet.routes);
+        if (verdict.action === "proxy" && identity.kind === "pod") {
+          // Without a UID it stands for all pods of the namespace.
+          const { id, namespace } = identity.pod;
+          if (id === "") undecided.namespaces.add(namespace);
+          else undecided.pods.add(id);
+        }
+        return verdict;
+      };
+      return { key, destinations, nodePorts, scope: scopeOf(guard, guardSet.routes), decide: ask };
+    });
     return {
       nodeAddresses: nodes,
       guards: [...guards, ...linkLocalGuard(guardSet)],

@@ -37,7 +37,7 @@ enum reason {
 	REASON_OVER_LIMIT = 12,
 	REASON_SPOOFED_SOURCE = 13,
 	REASON_REVOKED = 14,
-	REASON_SELF = 15, /* a pod to its own address: allowed, counted, not logged */
+	REASON_SELF = 15, /* a pod to its own address, or the agent: allowed, counted, not logged */
 };
 
 enum layer {
@@ -53,6 +53,8 @@ enum layer {
 #define GUARD_PER_POD 1u /* guard.flags: verdicts are kept per pod, not per namespace */
 #define POD_OVERSIZED 1u /* pod_ref.flags: ERR_NGROK_28000, so the pod has verdicts of its own everywhere */
 #define NO_RULE 0xffff	 /* verdict.rule: no rule decided */
+#define ON_AGENT_DOWN_ALLOW 1u /* verdict.forward of ACTION_PROXY: without an agent it is allowed, not refused */
+#define LISTENER_OVER_LIMIT 1u /* listener.flags: no more for now; refused, over-limit */
 
 #define GUARD_SLOTS (1u << 17)
 #define EVENT_RECENTS 64
@@ -91,7 +93,7 @@ struct verdict {
 	__u32 version;
 	__u32 subject;
 	__u32 policy;  /* number of the deciding policy object; 0: none */
-	__u32 forward; /* key of `forwards` when action is ACTION_FORWARD */
+	__u32 forward; /* key of `forwards` when action is ACTION_FORWARD, ON_AGENT_DOWN_ALLOW or 0 when ACTION_PROXY */
 	__u32 audited_policy;
 	__u16 rule; /* NO_RULE: none */
 	__u16 audited_rule;
@@ -193,12 +195,56 @@ struct task_netns {
 	__u32 pad;
 };
 
-/* The original destination of a forwarded socket, and where it was sent. */
-struct forwarded {
+/* The proxy's listening sockets on 127.0.0.1 and ::1 of a network namespace; port 0: none in that family. */
+struct listener {
+	__be16 port4;
+	__be16 port6;
+	__u32 flags;
+};
+
+/* The agent's sign of life, and whose connects are not judged. */
+struct agent_state {
+	__u64 heartbeat;  /* CLOCK_BOOTTIME, ns; 0: no agent */
+	__u64 cgroup;	  /* the agent's own or one above it, below the kubepods root; 0: it is elsewhere */
+	__u64 timeout_ns; /* an older heartbeat means that there is no agent */
+};
+
+/* What the proxy sees of an accepted connection. */
+struct redirect_key {
+	__u64 netns_cookie;
+	__u16 port;  /* the client's own, in host order */
+	__u8 family; /* 4 or 6, as the listener sees the client */
+	__u8 pad[5]; /* keys are compared by eight bytes */
+};
+
+/* A connection that went elsewhere than it was dialled: who asked for what. */
+struct redirect {
+	__u64 time; /* CLOCK_BOOTTIME, ns */
+	__u64 cgroup;
+	__u64 netns_cookie;
+	__u64 socket; /* cookie, as sock_diag shows it */
 	__u8 dialled[16];
-	__u8 target[16];
+	__u8 target[16]; /* of a forward: where it went; of ACTION_PROXY: what the verdict `proxy` was about */
+	__u8 source[16]; /* the client's own address */
+	__u32 pod;	 /* 0: unresolved */
+	__u32 guard;
+	__u32 pid; /* in the initial PID namespace */
 	__be16 dialled_port;
 	__be16 target_port;
+	__u8 action; /* ACTION_PROXY or ACTION_FORWARD */
+	__u8 layer;
+	__u8 family; /* 4 or 6, as in the packets */
+	__u8 pad[5];
+	__u8 comm[16];
+};
+
+/* A socket's own record of it. */
+struct forwarded {
+	struct redirect redirect;
+	__u8 peer[16]; /* where the socket was sent; another peer means that it has been used again */
+	__be16 peer_port;
+	__u8 fresh; /* set by connect, taken by sockops: one entry for each connect() */
+	__u8 pad[5];
 };
 
 #pragma clang diagnostic pop
@@ -211,5 +257,9 @@ _Static_assert(sizeof(struct verdict) == 32, "verdict is part of the map ABI");
 _Static_assert(sizeof(struct pod_ref) == 24, "pod_ref is part of the map ABI");
 _Static_assert(sizeof(struct pod) == 112, "pod is part of the map ABI");
 _Static_assert(sizeof(struct event) == 112, "event is part of the ring buffer ABI");
+_Static_assert(sizeof(struct listener) == 8, "listener is part of the map ABI");
+_Static_assert(sizeof(struct agent_state) == 24, "agent_state is part of the map ABI");
+_Static_assert(sizeof(struct redirect_key) == 16, "redirect_key is part of the map ABI");
+_Static_assert(sizeof(struct redirect) == 120, "redirect is part of the map ABI");
 
 #endif

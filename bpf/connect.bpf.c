@@ -5,24 +5,6 @@
 #define CONNECT_REJECT 0
 #define CONNECT_PROCEED 1
 
-/* Remembers what the socket was dialled with, for getpeername. Without memory for that the connect is refused: */
-/* a client that checks its peer would otherwise see an address it never asked for. */
-static __always_inline int remember(struct bpf_sock_addr *ctx, const struct flow *dialled, const struct flow *target)
-{
-	struct forwarded *entry;
-
-	if (!ctx->sk)
-		return 0;
-	entry = bpf_sk_storage_get(&forwarded, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!entry)
-		return 0;
-	__builtin_memcpy(entry->dialled, dialled->address.bytes, 16);
-	__builtin_memcpy(entry->target, target->address.bytes, 16);
-	entry->dialled_port = dialled->port;
-	entry->target_port = target->port;
-	return 1;
-}
-
 static __always_inline void set_peer6(struct bpf_sock_addr *ctx, const union address *address)
 {
 	ctx->user_ip6[0] = address->words[0];
@@ -34,13 +16,13 @@ static __always_inline void set_peer6(struct bpf_sock_addr *ctx, const union add
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
-	struct flow dialled = flow_from_connect4(ctx), flow = dialled;
+	struct flow flow = flow_from_connect4(ctx);
 	int action = decide(ctx, &flow);
 
 	if (action == ACTION_ALLOW)
 		return CONNECT_PROCEED;
-	/* Zero, proxy, and whatever a corrupt map says all refuse. */
-	if (action != ACTION_FORWARD || !remember(ctx, &dialled, &flow))
+	/* Zero and whatever a corrupt map says refuse too. */
+	if (action != ACTION_FORWARD && action != ACTION_PROXY)
 		return CONNECT_REJECT;
 	ctx->user_ip4 = flow.address.words[3];
 	ctx->user_port = flow.port;
@@ -50,38 +32,38 @@ int connect4(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *ctx)
 {
-	struct flow dialled = flow_from_connect6(ctx), flow = dialled;
+	struct flow flow = flow_from_connect6(ctx);
 	int action = decide(ctx, &flow);
 
 	if (action == ACTION_ALLOW)
 		return CONNECT_PROCEED;
-	if (action != ACTION_FORWARD || !remember(ctx, &dialled, &flow))
+	if (action != ACTION_FORWARD && action != ACTION_PROXY)
 		return CONNECT_REJECT;
 	set_peer6(ctx, &flow.address);
 	ctx->user_port = flow.port;
 	return CONNECT_PROCEED;
 }
 
-/* The address a forwarded socket was dialled with, as long as its peer is still the forward's target. */
-static __always_inline struct forwarded *dialled_with(struct bpf_sock_addr *ctx, const union address *peer)
+/* What a socket was dialled with, as long as its peer is still where it was sent. */
+static __always_inline struct redirect *dialled_with(struct bpf_sock_addr *ctx, const union address *peer)
 {
 	struct forwarded *entry;
-	const __u64 *target;
+	const __u64 *sent_to;
 
 	if (!ctx->sk)
 		return 0;
 	entry = bpf_sk_storage_get(&forwarded, ctx->sk, 0, 0);
-	if (!entry || entry->target_port != (__be16)ctx->user_port)
+	if (!entry || entry->peer_port != (__be16)ctx->user_port)
 		return 0;
-	target = (const __u64 *)entry->target;
-	return target[0] == peer->halves[0] && target[1] == peer->halves[1] ? entry : 0;
+	sent_to = (const __u64 *)entry->peer;
+	return sent_to[0] == peer->halves[0] && sent_to[1] == peer->halves[1] ? &entry->redirect : 0;
 }
 
 SEC("cgroup/getpeername4")
 int getpeername4(struct bpf_sock_addr *ctx)
 {
 	union address peer;
-	struct forwarded *entry;
+	struct redirect *entry;
 
 	set_v4(&peer, ctx->user_ip4);
 	entry = dialled_with(ctx, &peer);
@@ -97,7 +79,7 @@ SEC("cgroup/getpeername6")
 int getpeername6(struct bpf_sock_addr *ctx)
 {
 	union address peer = peer6(ctx);
-	struct forwarded *entry;
+	struct redirect *entry;
 
 	entry = dialled_with(ctx, &peer);
 	if (entry) {

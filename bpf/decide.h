@@ -15,26 +15,19 @@
 #ifndef PODGATE_DECIDE_H
 #define PODGATE_DECIDE_H
 
+#include "caller.h"
 #include "flow.h"
 #include "maps.h"
+#include "redirect.h"
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* Set before load. */
-const volatile __u32 kubepods_level = 0;     /* depth of the cgroup that holds the pods' directories */
-const volatile __u64 node_netns_cookie = 0;  /* there, and only there, loopback reaches node ports; 0: unknown */
 const volatile __u32 events_per_second = 10; /* per caller and guard; ten times that per caller */
 
 #define SECOND 1000000000ull
 #define FORWARD_HOPS 4
 #define EVENTS_OF_ALL 10 /* times as many for one caller at all guards together */
-
-struct caller {
-	__u64 cgroup; /* of the pod if there is one, else the caller's own */
-	__u64 netns_cookie;
-	struct pod_ref pod;
-	__u32 subject; /* SUBJECT_POD plus the pod's number, or SUBJECT_UNRESOLVED; 0: the evidence contradicts itself */
-};
 
 /* No other CPU writes there, but a connect that preempts this one may. */
 static __always_inline struct counters *own_counters(void)
@@ -50,49 +43,6 @@ static __always_inline void count(__u32 slot)
 
 	if (own)
 		__sync_fetch_and_add(&own->verdicts[slot % COUNTER_SLOTS], 1);
-}
-
-/*
- * Stands for a caller without identity where events are counted: a directory that kubelet or a runtime made. Below
- * those a pod may make as many as it likes, and each would have a limit of its own.
- */
-static __always_inline __u64 anonymous_cgroup(void)
-{
-	__u64 cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
-
-	if (!cgroup)
-		cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);
-	return cgroup ? cgroup : bpf_get_current_cgroup_id();
-}
-
-/* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
-static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *caller)
-{
-	struct pod_ref *pod = 0;
-	__u32 *owner;
-
-	caller->cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
-	if (caller->cgroup)
-		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
-	if (!pod) {
-		caller->cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);
-		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
-	}
-	if (pod) {
-		caller->pod = *pod;
-		caller->subject = SUBJECT_POD | caller->pod.pod;
-	} else {
-		caller->pod = (struct pod_ref){};
-		caller->subject = SUBJECT_UNRESOLVED;
-		caller->cgroup = anonymous_cgroup();
-	}
-
-	caller->netns_cookie = bpf_get_netns_cookie(ctx);
-	if (caller->netns_cookie == caller->pod.netns_cookie) /* the usual case, without a lookup */
-		return;
-	owner = bpf_map_lookup_elem(&pods_by_netns, &caller->netns_cookie);
-	if (owner && *owner != caller->pod.pod)
-		caller->subject = 0;
 }
 
 /*
@@ -127,16 +77,6 @@ static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct 
 	if (!guard)
 		return 0;
 	return on_node || bpf_map_lookup_elem(&node_addresses, &address) ? *guard : 0;
-}
-
-static __always_inline void refuse(struct verdict *verdict, enum reason reason)
-{
-	*verdict = (struct verdict){
-		.action = ACTION_DENY,
-		.reason = reason,
-		.rule = NO_RULE,
-		.audited_rule = NO_RULE,
-	};
 }
 
 /* Copies the verdict of a guard about a caller. 0 if there is none, or the entries read were not those looked for. */
@@ -367,8 +307,8 @@ static __always_inline int follow(struct flow *flow, __u32 number)
  * Follows forwards until a verdict that is none. Returns the guard that decided, and `verdict` is what the caller met:
  * the first forward if the way ends well.
  */
-static __noinline __u32 follow_all(struct bpf_sock_addr *ctx, __u32 guard, const struct caller *caller,
-				   struct flow *flow, struct verdict *verdict)
+static __always_inline __u32 follow_all(struct bpf_sock_addr *ctx, __u32 guard, const struct caller *caller,
+					struct flow *flow, struct verdict *verdict)
 {
 	struct verdict first = *verdict;
 	__u32 next;
@@ -395,9 +335,30 @@ static __noinline __u32 follow_all(struct bpf_sock_addr *ctx, __u32 guard, const
 }
 
 /*
- * Decides about `flow` and, where a policy forwards it, moves it to the target and judges that by its own
- * guard. Returns an enum action; the caller proceeds on ACTION_ALLOW, and on ACTION_FORWARD after it has
- * rewritten the destination to what `flow` then holds. Anything else refuses.
+ * Where a verdict leads that does not simply allow. The agent's own connects are the proxy's, made after it has decided, and
+ * are judged no second time. Returns the guard that decided, which `verdict` then names too.
+ */
+static __noinline __u32 lead(struct bpf_sock_addr *ctx, __u32 guard, const struct caller *caller, struct flow *flow,
+			     struct verdict *verdict)
+{
+	if (is_agent()) {
+		*verdict = (struct verdict){
+			.action = ACTION_ALLOW,
+			.reason = REASON_SELF,
+			.rule = NO_RULE,
+			.audited_rule = NO_RULE,
+		};
+		return guard;
+	}
+	if (verdict->action == ACTION_FORWARD)
+		guard = follow_all(ctx, guard, caller, flow, verdict);
+	verdict->guard = guard;
+	return guard;
+}
+
+/*
+ * Decides about `flow`. Returns an enum action; the caller proceeds on ACTION_ALLOW, and on ACTION_FORWARD and
+ * ACTION_PROXY after it has rewritten the destination to what `flow` then holds. Anything else refuses.
  */
 static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 {
@@ -415,10 +376,14 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 	}
 	identify(ctx, &caller);
 	judge(guard, &caller, flow, &verdict);
-	if (verdict.action == ACTION_FORWARD)
-		guard = follow_all(ctx, guard, &caller, flow, &verdict);
+	if (unlikely(verdict.action != ACTION_ALLOW)) {
+		guard = lead(ctx, guard, &caller, flow, &verdict);
+		if (verdict.action == ACTION_FORWARD || verdict.action == ACTION_PROXY)
+			redirect(ctx, &caller, &dialled, flow, &verdict);
+	}
 	count(verdict.action * COUNTER_REASONS + verdict.reason);
-	if (verdict.reason != REASON_SELF && !is_over_limit(&caller, guard))
+	/* What the proxy decides, it says itself. */
+	if (verdict.reason != REASON_SELF && verdict.action != ACTION_PROXY && !is_over_limit(&caller, guard))
 		report(&caller, guard, &dialled, flow, &verdict);
 	return verdict.action;
 }

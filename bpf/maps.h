@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "sockets.h"
 
 /* Which guard an address belongs to. Agent writes, connect reads. Missing: not guarded. */
 struct {
@@ -122,12 +123,21 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
-/* What a forwarded socket was dialled with. Written by connect, read by getpeername; dies with the socket. */
+/* Network namespace cookie -> where the proxy listens in it. Agent writes, connect reads. Missing: `proxy` is refused. */
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct forwarded);
-} forwarded SEC(".maps");
+	__uint(max_entries, 1 << 15);
+	__type(key, __u64);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+/* One entry, always there. Agent writes, connect reads. All zeros: no agent has been here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct agent_state);
+} agent_state SEC(".maps");
 
 #endif

@@ -9,6 +9,7 @@
 #include "map.h"
 #include "object.h"
 #include "program.h"
+#include "pump.h"
 
 namespace podgate {
 namespace {
@@ -26,6 +27,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   exports.Set("BpfLink", addon->link.Value());
   exports.Set("BpfMap", addon->map.Value());
   exports.Set("EventReader", EventReader::Define(env));
+  exports.Set("Pump", Pump::Define(env));
   RegisterHostFunctions(env, exports);
   return exports;
 }

@@ -14,8 +14,9 @@ import {
   stateDirOption,
   wholeNumber,
 } from "./options.ts";
+import { type ProxyFlags, proxyOf, proxyOptions } from "./proxy-options.ts";
 
-interface Flags {
+interface Flags extends ProxyFlags {
   readonly kubeconfig?: string;
   readonly nodeName: string;
   readonly cgroupRoot?: string;
@@ -28,7 +29,7 @@ interface Flags {
 }
 
 export function agentCommand(report: (status: number) => void): Command {
-  return new Command("agent")
+  const command = new Command("agent")
     .description("Enforce the cluster's connection policies on this node.")
     .option(
       "--kubeconfig <file>",
@@ -54,7 +55,9 @@ export function agentCommand(report: (status: number) => void): Command {
       wholeNumber,
       10,
     )
-    .option("--log-level <level>", levels.join(", "), oneOf(levels), "info")
+    .option("--log-level <level>", levels.join(", "), oneOf(levels), "info");
+  for (const option of proxyOptions()) command.addOption(option);
+  return command
     .addHelpText(
       "after",
       "\nExample:\n  podgate agent --node-name worker-1 --trusted-namespaces default,platform",
@@ -67,7 +70,7 @@ async function runAgent(flags: Flags): Promise<number> {
   const cgroupRoot = resolveCgroupRoot(flags.cgroupRoot);
   const log = agentLog(flags.logLevel);
   const { logLevel: _, cgroupRoot: __, ...options } = flags;
-  const agent = new Agent({ ...options, cgroupRoot }, log, systemClock);
+  const agent = new Agent({ ...options, cgroupRoot, proxy: proxyOf(flags) }, log, systemClock);
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });

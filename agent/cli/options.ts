@@ -46,6 +46,24 @@ export function wholeNumber(value: string): number {
   return Number(value);
 }
 
+const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+
+/** `500ms`, `5s`, `10m`, `1h`, or `0`: as milliseconds. */
+export function duration(value: string): number {
+  const [, digits = "", unit] = /^(\d{1,6})(ms|s|m|h)?$/.exec(value) ?? [];
+  if (digits === "" || (unit === undefined && Number(digits) !== 0)) {
+    throw new InvalidArgumentError("use a duration such as 500ms, 5s or 10m.");
+  }
+  return Number(digits) * UNITS[(unit ?? "ms") as keyof typeof UNITS];
+}
+
+/** The same, and not 0. */
+export function someTime(value: string): number {
+  const time = duration(value);
+  if (time === 0) throw new InvalidArgumentError("it must be longer than 0.");
+  return time;
+}
+
 /** @throws Error that says what is missing on this node. */
 export function requireKernel(version = release()): void {
   if (isOlder(version, MINIMUM_KERNEL)) {

@@ -7,6 +7,7 @@ import { checkCommand } from "./check.ts";
 import { cleanupCommand } from "./cleanup.ts";
 import { explainCommand } from "./explain.ts";
 import { lintCommand } from "./lint.ts";
+import { socketBrokerCommand } from "./socket-broker.ts";
 import { testCommand } from "./test.ts";
 import { verdictsCommand } from "./verdicts.ts";
 
@@ -30,6 +31,7 @@ export async function run(args: readonly string[]): Promise<number> {
     testCommand(report),
     explainCommand(report),
     verdictsCommand(report),
+    socketBrokerCommand(report),
   ]) {
     program.addCommand(command.copyInheritedSettings(program));
   }

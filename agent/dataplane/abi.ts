@@ -56,6 +56,29 @@ export const layouts = {
     comm: 96,
   },
   counters: { size: 3080, verdicts: 0, recents: 1024, lost: 3072 },
+  listener: { size: 8, port4: 0, port6: 2, flags: 4 },
+  agent_state: { size: 24, heartbeat: 0, cgroup: 8, timeout_ns: 16 },
+  redirect_key: { size: 16, netns_cookie: 0, port: 8, family: 10, pad: 11 },
+  redirect: {
+    size: 120,
+    time: 0,
+    cgroup: 8,
+    netns_cookie: 16,
+    socket: 24,
+    dialled: 32,
+    target: 48,
+    source: 64,
+    pod: 80,
+    guard: 84,
+    pid: 88,
+    dialled_port: 92,
+    target_port: 94,
+    action: 96,
+    layer: 97,
+    family: 98,
+    pad: 99,
+    comm: 104,
+  },
   task_netns: { size: 32, netns_cookie: 0, child: 8, grandchild: 16, root_level: 24, pad: 28 },
 } as const;
 
@@ -67,6 +90,9 @@ export const POD_ADDRESSES = 4;
 export const UID_BYTES = 40;
 export const COUNTER_REASONS = 16;
 export const COUNTER_SLOTS = 128;
+export const ON_AGENT_DOWN_ALLOW = 1;
+export const LISTENER_OVER_LIMIT = 1;
+const COMM_BYTES = 16;
 
 /** Whom a verdict is about: one of these, plus the number of the namespace or pod, which is below 2^30. */
 export const SUBJECT_UNRESOLVED = 0x40000000;
@@ -110,6 +136,13 @@ export function actionOf(number: number): Action | undefined {
 
 export function reasonOf(number: number): Reason | "self" | undefined {
   return reasons[number];
+}
+
+/** The hook that saw a connection. */
+export type Layer = "connect4" | "connect6";
+
+export function layerOf(number: number): Layer {
+  return number === 1 ? "connect4" : "connect6";
 }
 
 /** @throws RangeError if `address` is no IP address. */
@@ -162,6 +195,8 @@ export interface VerdictEntry {
   readonly policy: number;
   readonly rule: number;
   readonly forward: number;
+  /** Of action "proxy": without an agent to ask, the connection is allowed. */
+  readonly onAgentDown?: "allow" | undefined;
   readonly auditedAction: Action | undefined;
   readonly auditedReason: Reason | undefined;
   readonly auditedPolicy: number;
@@ -173,7 +208,7 @@ export function encodeVerdict(verdict: VerdictEntry): Buffer {
   const at = layouts.verdict;
   const value = Buffer.alloc(at.size);
   value.writeUInt32LE(verdict.policy, at.policy);
-  value.writeUInt32LE(verdict.forward, at.forward);
+  value.writeUInt32LE(forwardField(verdict), at.forward);
   value.writeUInt32LE(verdict.auditedPolicy, at.audited_policy);
   value.writeUInt16LE(verdict.rule, at.rule);
   value.writeUInt16LE(verdict.auditedRule, at.audited_rule);
@@ -182,6 +217,17 @@ export function encodeVerdict(verdict: VerdictEntry): Buffer {
   value.writeUInt8(verdict.auditedAction ? actionNumber(verdict.auditedAction) : 0, at.audited_action);
   value.writeUInt8(verdict.auditedReason ? reasonNumber(verdict.auditedReason) : 0, at.audited_reason);
   return value;
+}
+
+function forwardField({ action, forward, onAgentDown }: VerdictEntry): number {
+  return action === "proxy" ? (onAgentDown === "allow" ? ON_AGENT_DOWN_ALLOW : 0) : forward;
+}
+
+/** The number of `forwards` that a verdict names, 0 if none. `bytes`: a verdict's, less the first `skipped`. */
+export function forwardNumber(bytes: Buffer, skipped = 0): number {
+  const at = layouts.verdict;
+  const forwards = actionOf(bytes.readUInt8(at.action - skipped)) === "forward";
+  return forwards ? bytes.readUInt32LE(at.forward - skipped) : 0;
 }
 
 export interface PodEntry {
@@ -230,69 +276,21 @@ export function encodeForward(address: IpAddress, port: number): Buffer {
   return value;
 }
 
-/** What a hook reported, still in the kernel's numbers. */
-export interface KernelEvent {
-  /** CLOCK_BOOTTIME, ns. */
-  readonly time: bigint;
-  readonly cgroup: bigint;
-  readonly pod: number;
-  readonly guard: number;
-  readonly pid: number;
-  /** As the kernel has it: 15 bytes at most, any byte but NUL, chosen by the workload. */
-  readonly comm: string;
-  readonly policy: number;
-  readonly rule: number;
-  readonly action: Action;
-  readonly reason: Reason;
-  readonly audited:
-    | { readonly action: Action; readonly reason: Reason; readonly policy: number; readonly rule: number }
-    | undefined;
-  readonly suppressed: number;
-  readonly layer: "connect4" | "connect6";
-  readonly dialled: { readonly address: IpAddress; readonly port: number };
-  readonly target: { readonly address: IpAddress; readonly port: number };
+/** An address of 16 bytes and a port in network order. */
+export interface KernelEndpoint {
+  readonly address: IpAddress;
+  readonly port: number;
 }
 
-/** Undefined for a record that is not an event of this version's layout. */
-export function decodeEvent(record: Buffer): KernelEvent | undefined {
-  const at = layouts.event;
-  if (record.length < at.size) return undefined;
-  const action = actionOf(record.readUInt8(at.action));
-  const reason = reasonOf(record.readUInt8(at.reason));
-  if (action === undefined || reason === undefined || reason === "self") return undefined;
-  const commEnd = record.indexOf(0, at.comm);
-  const auditedAction = actionOf(record.readUInt8(at.audited_action));
-  const auditedReason = reasonOf(record.readUInt8(at.audited_reason));
+export function decodeEndpoint(bytes: Buffer, addressAt: number, portAt: number): KernelEndpoint {
   return {
-    time: record.readBigUInt64LE(at.time),
-    cgroup: record.readBigUInt64LE(at.cgroup),
-    pod: record.readUInt32LE(at.pod),
-    guard: record.readUInt32LE(at.guard),
-    pid: record.readUInt32LE(at.pid),
-    comm: record.toString("utf8", at.comm, commEnd === -1 || commEnd > at.size ? at.size : commEnd),
-    policy: record.readUInt32LE(at.policy),
-    rule: record.readUInt16LE(at.rule),
-    action,
-    reason,
-    audited:
-      auditedAction === undefined || auditedReason === undefined || auditedReason === "self"
-        ? undefined
-        : {
-            action: auditedAction,
-            reason: auditedReason,
-            policy: record.readUInt32LE(at.audited_policy),
-            rule: record.readUInt16LE(at.audited_rule),
-          },
-    suppressed: record.readUInt32LE(at.suppressed),
-    layer: record.readUInt8(at.layer) === 1 ? "connect4" : "connect6",
-    dialled: endpointAt(record, at.dialled, at.dialled_port),
-    target: endpointAt(record, at.target, at.target_port),
+    address: formatAddress(bytes.subarray(addressAt, addressAt + 16)),
+    port: bytes.readUInt16BE(portAt),
   };
 }
 
-function endpointAt(record: Buffer, addressAt: number, portAt: number): { address: IpAddress; port: number } {
-  return {
-    address: formatAddress(record.subarray(addressAt, addressAt + 16)),
-    port: record.readUInt16BE(portAt),
-  };
+/** A process name as the kernel has it: 15 bytes at most, any byte but NUL. */
+export function decodeComm(bytes: Buffer, at: number): string {
+  const end = bytes.indexOf(0, at);
+  return bytes.toString("utf8", at, end === -1 || end > at + COMM_BYTES ? at + COMM_BYTES : end);
 }

@@ -216,6 +216,7 @@ export class Dataplane {
       policy: verdict.policy === undefined ? 0 : this.policies.take(verdict.policy),
       rule: verdict.rule ?? NO_RULE,
       forward: verdict.forward === undefined ? 0 : this.#forwards.take(verdict.forward),
+      onAgentDown: verdict.onAgentDown,
       auditedAction: audited?.action,
       auditedReason: audited?.reason,
       auditedPolicy: audited?.policy === undefined ? 0 : this.policies.take(audited.policy),

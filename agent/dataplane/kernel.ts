@@ -9,8 +9,15 @@ import { type Maps, mapNames } from "./dataplane.ts";
 import type { BpfMap, BpfObject, BpfProgram, EventReader, Handle, Native } from "./native.ts";
 
 /** Pinned besides the tables: they must survive a restart too, with their content. */
-const otherMaps = ["events", "event_limits", "counters", "forwarded"] as const;
+const otherMaps = ["events", "event_limits", "counters"] as const;
+/** Those that say where connections went; sockops.bpf.c has the last three too. */
+const redirectMaps = ["listeners", "agent_state", "forwarded", "redirects", "forwarded_sockets"] as const;
+const sockopsMaps = ["forwarded", "redirects", "forwarded_sockets"] as const;
 export const programNames = ["connect4", "connect6", "getpeername4", "getpeername6"] as const;
+/** Every link that an agent pins. */
+export const linkNames = [...programNames, "sock_ops"] as const;
+
+type ReadMap = "events" | "counters" | Exclude<(typeof redirectMaps)[number], "forwarded">;
 
 export interface KernelOptions {
   /** Directory on a bpffs; made if missing, mode 0700: whoever can open the pins owns the policy. */
@@ -28,7 +35,7 @@ export interface KernelOptions {
 }
 
 export class Kernel {
-  readonly maps: Maps & { readonly events: BpfMap; readonly counters: BpfMap };
+  readonly maps: Maps & Readonly<Record<ReadMap, BpfMap>>;
   readonly #native: Native;
   readonly #options: KernelOptions;
   readonly #object: BpfObject;
@@ -42,21 +49,26 @@ export class Kernel {
     makePinDirectories(native, options.pinPath);
     this.#object = new native.BpfObject(objectPath("connect"));
     this.#opened.push(this.#object);
-    for (const name of [...mapNames, ...otherMaps]) {
-      const maxEntries = options.maxEntries?.[name];
-      if (maxEntries !== undefined) this.#object.setMaxEntries(name, maxEntries);
-      this.#object.setPinPath(name, mapPin(options.pinPath, name));
-    }
+    this.#pinMaps(this.#object, [...mapNames, ...otherMaps, ...redirectMaps]);
     this.#object.setGlobal("kubepods_level", encodeU32(options.cgroupLevel));
     this.#object.setGlobal("node_netns_cookie", encodeU64(options.nodeNetnsCookie));
     this.#object.setGlobal("events_per_second", encodeU32(options.eventsPerSecond));
     this.#load();
-    const map = (name: string) => this.#own(this.#object.map(name));
-    const tables = Object.fromEntries(mapNames.map((name) => [name, map(name)])) as Record<
-      (typeof mapNames)[number],
-      BpfMap
-    >;
-    this.maps = { ...tables, events: map("events"), counters: map("counters") };
+    const names = [...mapNames, "events", "counters", ...redirectMaps] as const;
+    this.maps = Object.fromEntries(
+      names.map((name) => [name, this.#own(this.#object.map(name))]),
+    ) as unknown as Kernel["maps"];
+  }
+
+  /**
+   * Follows the sockets that connect sends elsewhere; before `attach`, so that it misses none. Without it nothing may be
+   * sent to the proxy: it would not know what was dialled. @throws NativeError where the kernel cannot.
+   */
+  attachSockops(): void {
+    const object = this.#own(new this.#native.BpfObject(objectPath("sockops")));
+    this.#pinMaps(object, sockopsMaps);
+    object.load();
+    this.#attach("sock_ops", this.#own(object.program("sock_ops")));
   }
 
   /** Puts the programs in force. A link that is there is updated in place, so that no connect finds none. */
@@ -91,6 +103,14 @@ export class Kernel {
   #own<T extends { close(): void }>(handle: T): T {
     this.#opened.push(handle);
     return handle;
+  }
+
+  #pinMaps(object: BpfObject, names: readonly string[]): void {
+    for (const name of names) {
+      const maxEntries = this.#options.maxEntries?.[name];
+      if (maxEntries !== undefined) object.setMaxEntries(name, maxEntries);
+      object.setPinPath(name, mapPin(this.#options.pinPath, name));
+    }
   }
 
   #load(): void {

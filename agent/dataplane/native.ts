@@ -114,11 +114,57 @@ export interface EventReader {
   close(): void;
 }
 
+/**
+ * Moves bytes between pairs of TCP sockets with splice(2), on threads of its own. The end of a stream, a reset and a
+ * reader's slowness pass through from one socket to the other. Keeps the process alive while there are connections.
+ * Both sockets get TCP_NODELAY and SO_KEEPALIVE.
+ */
+export interface Pump {
+  /**
+   * Returns the connection's id. Takes over both descriptors; when it throws, they stay the caller's. `idleMs`: after
+   * so many milliseconds in which no byte moved both sides are reset, also when that is for a reader's slowness; 0:
+   * never. `onEnd` is called once, on the event loop, when both descriptors are closed; what it throws is an
+   * uncaughtException. EBADF, ENOTSOCK, EPROTOTYPE (no TCP socket), EINVAL (listens, or twice the same), EBUSY (pumped
+   * already). A socket that is not connected any more ends at once, as "reset".
+   */
+  start(
+    client: number,
+    upstream: number,
+    options: { readonly idleMs: number },
+    onEnd: (end: PumpEnd) => void,
+  ): number;
+  /** Resets both sides; `onEnd` says "stopped". Unknown ids, and those that have ended, are ignored. */
+  stop(id: number): void;
+  /** Connections whose `onEnd` has not been called. */
+  readonly size: number;
+  /** Resets all: every `onEnd` says "stopped", later. Afterwards `start` throws ERR_CLOSED and `stop` does nothing. */
+  close(): void;
+}
+
+/**
+ * Bytes that the kernel took for the upstream (`up`) and for the client (`down`). "closed": both streams ended, and
+ * all of their bytes were passed on. Otherwise both sides were reset: because one was, for idleness, by `stop` or `close`.
+ */
+export interface PumpEnd {
+  readonly up: bigint;
+  readonly down: bigint;
+  readonly how: "closed" | "reset" | "idle" | "stopped";
+}
+
 /** A lock or a switch that ends with `close()`. */
 export interface Handle {
   close(): void;
 }
 
+/** A network namespace, held open. Every method runs on a thread of its own that has entered it. */
+export interface Netns {
+  readonly cookie: bigint;
+  listen(family: 4 | 6, backlog: number): { readonly fd: number; readonly port: number };
+  socket(family: 4 | 6): number;
+  connections(): TcpConnection[];
+  destroy(connection: TcpConnection): boolean;
+  close(): void;
+}
 export interface TcpConnection {
   readonly family: 4 | 6;
   readonly state: number;
@@ -133,8 +179,56 @@ export interface TcpConnection {
    */
   readonly beyondPayload: number;
 }
+export interface FdChannel {
+  readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
+  send(message: Uint8Array, descriptors?: readonly number[]): void;
+  receive(onMessage: (message: Buffer, descriptors: number[]) => void, onEnd: (error?: Error) => void): void;
+  close(): void;
+}
+export interface Acceptor {
+  pause(): void;
+  resume(): void;
+  close(): void;
+}
+export interface Pump {
+  start(
+    client: number,
+    upstream: number,
+    options: { readonly idleMs: number },
+    onEnd: (end: PumpEnd) => void,
+  ): number;
+  stop(id: number): void;
+  readonly size: number;
+  close(): void;
+}
+export interface PumpEnd {
+  readonly up: bigint;
+  readonly down: bigint;
+  readonly how: "closed" | "reset" | "idle" | "stopped";
+}
 
 export interface Native {
+  readonly Netns: { open(path: string): Netns };
+  readonly Acceptor: new (
+    fd: number,
+    onConnection: (fd: number, remotePort: number) => void,
+    onError: (error: Error) => void,
+  ) => Acceptor;
+  listenChannel(
+    path: string,
+    onChannel: (channel: FdChannel) => void,
+    onError: (error: Error) => void,
+  ): Handle;
+  connectChannel(path: string): FdChannel;
+  connectTcp(
+    fd: number,
+    address: Uint8Array,
+    port: number,
+    timeoutMs: number,
+    done: (error?: NativeError) => void,
+  ): Handle;
+  resetSocket(fd: number): void;
+  closeDescriptor(fd: number): void;
   readonly BpfObject: new (path: string) => BpfObject;
   readonly BpfProgram: { open(pinPath: string): BpfProgram };
   readonly BpfLink: { open(pinPath: string): BpfLink };
@@ -150,6 +244,10 @@ export interface Native {
     onBatch: (records: Buffer) => void,
     onError: (error: Error) => void,
   ) => EventReader;
+  /** `threads`: 1 to 64. */
+  readonly Pump: new (options: {
+    readonly threads: number;
+  }) => Pump;
   /** SO_NETNS_COOKIE of the caller's network namespace. ENOPROTOOPT before Linux 5.14. */
   netnsCookie(): bigint;
   /** What bpf_get_current_cgroup_id returns in that cgroup. EOPNOTSUPP when `path` is not on cgroup2. */

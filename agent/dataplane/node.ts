@@ -5,6 +5,7 @@
 import { relative } from "node:path";
 import { watchCgroups } from "./cgroup-watch.ts";
 import { Kernel, lockPins, makePinDirectories, mountDepth, mountRoot } from "./kernel.ts";
+import { Listeners } from "./listeners.ts";
 import { loadNative, type Native } from "./native.ts";
 import { NetnsScan, type TaskNetns } from "./netns-scan.ts";
 
@@ -55,6 +56,20 @@ export class Node {
       this.close();
       throw error;
     }
+  }
+
+  /**
+   * Puts the programs in force. Returns whether connections can be sent to the proxy; where they cannot, they are
+   * refused, and whatever an earlier agent listened on is forgotten either way.
+   */
+  attach(): boolean {
+    new Listeners(this.kernel.maps.listeners).clear();
+    const follows = this.#attempt("send connections to the proxy", () => {
+      this.kernel.attachSockops();
+      return true;
+    });
+    this.kernel.attach();
+    return follows ?? false;
   }
 
   /** One entry per task of a pod; none where the kernel cannot tell. */

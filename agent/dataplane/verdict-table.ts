@@ -7,7 +7,7 @@
  * once: 1 false deny in 16.8 million connects). A single subject's change (one pod's annotations) is one entry,
  * and replacing one entry is atomic by itself.
  */
-import { encodeU32, encodeVerdict, GUARD_PER_POD, layouts, type VerdictEntry } from "./abi.ts";
+import { encodeU32, encodeVerdict, forwardNumber, GUARD_PER_POD, layouts, type VerdictEntry } from "./abi.ts";
 import { Counter } from "./numbers.ts";
 import { type KernelMap, readEntries } from "./table.ts";
 
@@ -68,7 +68,7 @@ export class VerdictTable {
     const used = new Set<number>();
     for (const { bodies } of this.#states.values()) {
       for (const body of new Set(bodies.values())) {
-        used.add(Buffer.from(body, "latin1").readUInt32LE(layouts.verdict.forward - BODY_AT));
+        used.add(forwardNumber(Buffer.from(body, "latin1"), BODY_AT));
       }
     }
     return used;
@@ -99,7 +99,7 @@ export class VerdictTable {
       const version = key.readUInt32LE(layouts.verdict_key.version);
       const subject = key.readUInt32LE(layouts.verdict_key.subject);
       this.#versions.seen(version);
-      seen(subject, value.readUInt32LE(layouts.verdict.forward));
+      seen(subject, forwardNumber(value));
       const state = this.#current.get(version);
       if (state === undefined) orphans.push(key);
       else state.bodies.set(subject, value.toString("latin1", BODY_AT));

@@ -2,8 +2,8 @@
  * Whether a connection that was let through would be refused now, and therefore ends. The same look-up as the kernel's
  * and the same `decide`; what is decided by connecting once (chance, when it began) is not asked again.
  */
-import { type IpAddress, isIpv4 } from "../model/address.ts";
-import { type Connection, UNKNOWN } from "../model/connection.ts";
+import type { IpAddress } from "../model/address.ts";
+import { type Connection, type Known, UNKNOWN } from "../model/connection.ts";
 import type { Identity, PodIdentity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import type { Decision } from "../model/verdict.ts";
@@ -16,15 +16,11 @@ import { judgeGuardPolicy } from "./judge.ts";
 import { isLinkLocal } from "./link-local.ts";
 import type { GuardAt } from "./places.ts";
 import type { Routes } from "./routes.ts";
-
-export interface Place {
-  readonly address: IpAddress;
-  readonly port: number;
-}
+import { type Place, travel } from "./travel.ts";
 
 /** A connection that a pod has opened. */
 export interface OpenConnection {
-  readonly client: Place;
+  readonly client: { readonly address: Known<IpAddress>; readonly port: number };
   /** What it was dialled with. */
   readonly dialled: Place;
   /** Where it is: the same, unless it was forwarded. */
@@ -44,9 +40,6 @@ export interface Guarded {
   readonly linkLocalPorts: ReadonlySet<number>;
 }
 
-/** As often as the kernel follows forwards. */
-const MOST_HOPS = 4;
-
 /**
  * The decision that ends the connection, or undefined: it goes on. `now`: ms since 1970. A forwarded connection is
  * judged as what was dialled and as what it reached, since the kernel asks the guards of both. Never throws.
@@ -65,7 +58,6 @@ export function revocation(
   );
 }
 
-/** From guard to guard, as the connect hook goes. */
 function journey(
   start: Place,
   { client }: OpenConnection,
@@ -74,28 +66,30 @@ function journey(
   now: number,
   seen: Set<Guard>,
 ): Decision | undefined {
+  if (isLinkLocal(start.address) && linkLocalPorts.has(start.port))
+    return { action: "deny", reason: "target-not-routable" };
   const identity: Identity = { kind: "pod", pod };
-  let at = start;
-  for (let hop = 0; hop <= MOST_HOPS; hop++) {
-    if (isLoopback(at.address)) return undefined;
-    if (isLinkLocal(at.address) && linkLocalPorts.has(at.port))
-      return { action: "deny", reason: "target-not-routable" };
-    const guard = guardAt(at.address, at.port);
-    if (guard === undefined || seen.has(guard) || ownAddresses.includes(at.address)) return undefined;
+  let here: Guard | undefined;
+  const unasked: GuardAt = (address, port) => {
+    const guard = isLoopback(address) || ownAddresses.includes(address) ? undefined : guardAt(address, port);
+    here = guard !== undefined && seen.has(guard) ? undefined : guard;
+    return here;
+  };
+  const { verdicts, end, isLoop } = travel(unasked, start, (guard, { address, port }) => {
     seen.add(guard);
+    const server = { ip: address, port };
     const connection = {
       client: { ip: client.address, port: client.port },
-      server: { ip: at.address, port: at.port },
+      server,
       start: UNKNOWN,
       now,
     } as const;
-    const decision = decisionNow(guard, identity, connection, routes);
-    if (decision.action !== "forward") return decision.action === "deny" ? decision : undefined;
-    const next = isIpv4(at.address) ? decision.forward?.ipv4 : decision.forward?.ipv6;
-    if (next === undefined || decision.forward === undefined) return notRoutable(guard, decision);
-    at = { address: next, port: decision.forward.port };
-  }
-  return { action: "deny", reason: "loop" };
+    return decisionNow(guard, identity, connection, routes);
+  });
+  const last = verdicts.at(-1);
+  if (last?.action === "deny") return last;
+  if (isLoop) return { action: "deny", reason: "loop" };
+  return end === undefined && last !== undefined && here !== undefined ? notRoutable(here, last) : undefined;
 }
 
 /** Of policies that decide at connecting alone only what they allow counts. */

@@ -10,7 +10,7 @@ export function describeOutcome(outcome: Outcome): string | undefined {
   if (outcome.kind === "undecided") {
     const needs = outcome.needs.map((name) => (name === CHANCE ? "chance" : name)).join(", ");
     return outcome.needs.some(isOfConnection)
-      ? `it hangs on ${needs}, which only a connection knows: that needs the proxy, which is not built yet`
+      ? `it hangs on ${needs}, which only a connection knows: the proxy decides`
       : `it hangs on ${needs}, which is not known of this caller`;
   }
   if (outcome.kind !== "deny" || outcome.reason !== "expression-error") return undefined;
@@ -27,6 +27,5 @@ export function placementOf(object: ObjectRef, routes: Routes): Placement | unde
 
 /** A sentence for a condition's message. */
 export function describePlacement({ where, why }: Placement): string {
-  if (where !== "proxy") return `decided in the ${where}: ${why}`;
-  return `decided in the proxy: ${why}; the proxy is not built yet, so what the kernel cannot decide is refused`;
+  return `decided in the ${where}: ${why}`;
 }

@@ -22,7 +22,7 @@ export interface RegisteredPod {
   readonly pod: LocalPod;
   /** At least one. */
   readonly cgroupIds: readonly bigint[];
-  /** Of the same directories. */
+  /** Their paths. */
   readonly cgroupPaths: readonly string[];
   /** Empty: nothing is known of its namespace, and the cgroup decides alone. */
   readonly netnsCookies: readonly bigint[];
@@ -69,11 +69,11 @@ export function registerPods(
     }
     const keys = new Set(own.map(({ key }) => key));
     const cookies = [...keys].flatMap((key) => cookiesOf.get(key) ?? []);
-    const cgroups = own.flatMap(({ id, path }) => (id instanceof Error ? [] : { id, path }));
+    const live = own.flatMap(({ id, path }) => (id instanceof Error ? [] : { id, path }));
     registered.push({
       pod,
-      cgroupIds: cgroups.map(({ id }) => id),
-      cgroupPaths: cgroups.map(({ path }) => path),
+      cgroupIds: live.map(({ id }) => id),
+      cgroupPaths: live.map(({ path }) => path),
       netnsCookies: pod.hostNetwork ? [] : cookies,
     });
   }

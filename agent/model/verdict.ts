@@ -42,6 +42,8 @@ export interface Decision {
   readonly rule?: number;
   /** Set when, and only when, `action` is "forward". */
   readonly forward?: ForwardTarget;
+  /** Only where `action` is "proxy": while there is no agent to ask, the connection is allowed instead of refused. */
+  readonly onAgentDown?: "allow";
   /** What went wrong, or what is missing, in words: for people, no part of what is enforced. */
   readonly error?: string;
 }

@@ -4,7 +4,8 @@
  */
 import type { TcpConnection } from "../dataplane/native.ts";
 import { Turns } from "../dataplane/turns.ts";
-import type { OpenConnection, Place } from "../guard/revocation.ts";
+import type { OpenConnection } from "../guard/revocation.ts";
+import type { Place } from "../guard/travel.ts";
 import type { RegisteredPod } from "../identity/local-pods.ts";
 import type { IdentityReader } from "../identity/pod-identity.ts";
 import { formatAddress } from "../model/address.ts";

@@ -1,9 +1,9 @@
 /** Podgate's programs with maps of their own, put in force and taken out again between two measurements. */
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { decodeEvent } from "../../agent/dataplane/abi.ts";
 import { Dataplane } from "../../agent/dataplane/dataplane.ts";
-import { Kernel, linkPin, mountDepth, programNames } from "../../agent/dataplane/kernel.ts";
+import { decodeEvent } from "../../agent/dataplane/event.ts";
+import { Kernel, linkNames, linkPin, mountDepth } from "../../agent/dataplane/kernel.ts";
 import { type BpfProgram, loadNative, splitRecords } from "../../agent/dataplane/native.ts";
 import { NetnsScan } from "../../agent/dataplane/netns-scan.ts";
 import type { WantPod } from "../../agent/dataplane/want.ts";
@@ -45,13 +45,16 @@ export class Enforcement {
   }
 
   attach(): void {
-    if (!this.#attached) this.#kernel.attach();
+    if (!this.#attached) {
+      this.#kernel.attachSockops();
+      this.#kernel.attach();
+    }
     this.#attached = true;
   }
 
   detach(): void {
     if (!this.#attached) return;
-    for (const name of programNames) {
+    for (const name of linkNames) {
       const pin = linkPin(this.#pinPath, name);
       const link = loadNative().BpfLink.open(pin);
       link.detach();

@@ -87,6 +87,7 @@ describe.skipIf(obstacle() !== undefined)("the ABI", () => {
 
   test.each([
     "connect",
+    "sockops",
     "netns",
     "cgroups",
   ])("the built %s.bpf.o has no other shape of a shared struct", (name) => {
@@ -159,6 +160,8 @@ describe.skipIf(obstacle() !== undefined)("the ABI", () => {
       POD_ADDRESSES: abi.POD_ADDRESSES,
       COUNTER_REASONS: abi.COUNTER_REASONS,
       COUNTER_SLOTS: abi.COUNTER_SLOTS,
+      ON_AGENT_DOWN_ALLOW: abi.ON_AGENT_DOWN_ALLOW,
+      LISTENER_OVER_LIMIT: abi.LISTENER_OVER_LIMIT,
       SUBJECT_UNRESOLVED: abi.SUBJECT_UNRESOLVED,
       SUBJECT_NAMESPACE: abi.SUBJECT_NAMESPACE,
       SUBJECT_POD: abi.SUBJECT_POD,

@@ -5,14 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { mapNames } from "../../agent/dataplane/dataplane.ts";
-import {
-  Kernel,
-  linkPin,
-  mapPin,
-  mountDepth,
-  objectPath,
-  programNames,
-} from "../../agent/dataplane/kernel.ts";
+import { Kernel, linkNames, linkPin, mapPin, mountDepth, objectPath } from "../../agent/dataplane/kernel.ts";
 import { loadNative } from "../../agent/dataplane/native.ts";
 import { destroyCgroup, makeCgroup } from "../lab/cgroup.ts";
 import { leftovers } from "../lab/cleanup.ts";
@@ -111,7 +104,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       expect(agent.stdout).toMatch(/"msg":"stopping: enforcement stays in the kernel"/);
       await enforced();
     }
-    expect(pins("links").sort()).toEqual([...programNames].sort());
+    expect(pins("links").sort()).toEqual([...linkNames].sort());
   });
 
   test("leaves a pod that comes while it is away unresolved, and says so when it is back", async () => {
@@ -316,12 +309,12 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     await start().ready();
     await enforced();
     const native = loadNative();
-    for (const name of programNames) {
+    for (const name of linkNames) {
       const link = native.BpfLink.open(linkPin(lab.names.pinDir, name));
       expect(link.info().cgroupId).toBe(native.cgroupId(lab.cgroupRoot));
       link.close();
     }
-    expect(pins("links").sort()).toEqual([...programNames].sort());
+    expect(pins("links").sort()).toEqual([...linkNames].sort());
   });
 
   describe("removed by `podgate cleanup`", () => {
@@ -331,7 +324,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
       expect(stderr).toMatch(ONE_LINE);
       expect(stderr).toContain("an agent has it: stop that one");
-      expect(pins("links").sort()).toEqual([...programNames].sort());
+      expect(pins("links").sort()).toEqual([...linkNames].sort());
       await enforced();
     });
 
@@ -353,7 +346,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
 
         const { status, stdout, stderr } = await podgate(lab, ...cleanupArgs(own));
         expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-        for (const name of programNames) expect(stdout).toContain(`  ${linkPin(own, name)}\n`);
+        for (const name of linkNames) expect(stdout).toContain(`  ${linkPin(own, name)}\n`);
         for (const name of mapNames) expect(stdout).toContain(`  ${mapPin(own, name)}\n`);
         expect(readdirSync(own)).toEqual(["foreign"]);
         expect(existsSync(beside)).toBe(true);

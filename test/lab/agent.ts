@@ -14,6 +14,8 @@ export interface AgentOptions {
   /** More of its command line. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A socket broker beside it, and the flag to find it; default: unless `command` is something else. */
+  readonly broker?: boolean;
   /** The program and the words before its flags; default: this Node, agent/main.ts, `agent`. */
   readonly command?: readonly string[];
   /** A line of its log that says it is ready. */
@@ -31,14 +33,23 @@ export function agentObjects(
 ): [KubeObject, Pod] {
   const name = `podgate-${randomBytes(3).toString("hex").slice(0, 5)}`;
   const command = options.command ?? [process.execPath, AGENT_MAIN, "agent"];
+  const hasBroker = options.broker ?? options.command === undefined;
+  const cgroupRoot = join(names.cgroup, kubepodsRoot(driver));
   const flags = {
     kubeconfig: names.kubeconfig,
     "node-name": NODE_NAME,
-    "cgroup-root": join(names.cgroup, kubepodsRoot(driver)),
+    "cgroup-root": cgroupRoot,
     "pin-path": names.pinDir,
     "state-dir": names.stateDir,
+    ...(hasBroker && { "broker-socket": names.brokerSocket }),
   };
-  const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
+  const args = words(flags);
+  const broker = {
+    name: "socket-broker",
+    image: "podgate",
+    command: [process.execPath, AGENT_MAIN, "socket-broker"],
+    args: words({ socket: names.brokerSocket, "cgroup-root": cgroupRoot }),
+  };
   const env = Object.entries(options.env ?? {}).map(([key, value]) => ({ name: key, value }));
   return [
     { apiVersion: "v1", kind: "Namespace", metadata: { name: AGENT_NAMESPACE } },
@@ -57,8 +68,13 @@ export function agentObjects(
             args: [...args, ...(options.args ?? [])],
             env,
           },
+          ...(hasBroker ? [broker] : []),
         ],
       },
     },
   ];
+}
+
+function words(flags: Readonly<Record<string, string>>): string[] {
+  return Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
 }

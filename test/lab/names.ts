@@ -19,6 +19,8 @@ export interface LabNames {
   readonly pinDir: string;
   /** The agent's `--state-dir`. */
   readonly stateDir: string;
+  /** The agent's `--broker-socket`. */
+  readonly brokerSocket: string;
   readonly logDir: string;
   /** One record a running pod, `<namespace>/<name>.json`: what `exec` needs. */
   readonly podDir: string;
@@ -51,6 +53,7 @@ export function labNames(name: string = DEFAULT_LAB, cgroup2: string = cgroup2Mo
     nodeNetns: join(runDir, "ns", "node.net"),
     pinDir: join(runDir, "bpf"),
     stateDir: join(runDir, "state"),
+    brokerSocket: join(runDir, "broker.sock"),
     logDir: join(runDir, "logs"),
     podDir: join(runDir, "pods"),
     hostsDir: join(runDir, "hosts"),

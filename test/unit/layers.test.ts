@@ -38,7 +38,7 @@ test.each([
   ["agent/policy/a.ts", `import type { B } from "../guard/b.ts";`, "policy may not import guard"],
   ["agent/policy/a.ts", `export * from "../guard/b.ts";`, "policy may not import guard"],
   ["agent/policy/cel/a.ts", `import { b } from "../../cluster/b.ts";`, "policy may not import cluster"],
-  ["agent/proxy/a.ts", `import { b } from "../dataplane/b.ts";`, "proxy may not import dataplane"],
+  ["agent/proxy/a.ts", `import { b } from "../guard/b.ts";`, "proxy may not import guard"],
   ["agent/dataplane/a.ts", `import { b } from "../proxy/b.ts";`, "dataplane may not import proxy"],
   ["agent/guard/a.ts", `import { b } from "../verdict/b.ts";`, "guard may not import verdict"],
   ["agent/reconcile.ts", `import { b } from "./verdict/b.ts";`, "reconcile.ts may not import verdict"],

@@ -28,15 +28,29 @@ export const layers: Readonly<Record<string, Layer>> = {
     pure: true,
   },
   dataplane: { imports: ["model", "policy", "guard"] },
-  proxy: { imports: ["model", "identity", "policy"] },
+  proxy: { imports: ["model", "identity", "policy", "dataplane"] },
   verdict: { imports: ["model"], packages: ["pino", "prom-client"] },
   "repeater.ts": { imports: ["model"] },
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
   reauthorize: { imports: [...decision, "reconcile.ts"] },
   "recall.ts": { imports: [...decision, "reconcile.ts"] },
   "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "reauthorize"] },
-  "agent.ts": {
+  "proxying.ts": {
+    imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "narrate.ts", "reauthorize"],
+  },
+  "reauthorizing.ts": {
     imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts", "reauthorize"],
+  },
+  "agent.ts": {
+    imports: [
+      ...decision,
+      "verdict",
+      "repeater.ts",
+      "reconcile.ts",
+      "narrate.ts",
+      "proxying.ts",
+      "reauthorizing.ts",
+    ],
   },
   cli: { imports: [...decision, ...offline, "verdict", "agent.ts"], packages: ["commander"] },
   "main.ts": { imports: ["cli"] },

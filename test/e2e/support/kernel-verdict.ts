@@ -4,6 +4,7 @@ import {
   encodeDestination,
   encodeU32,
   encodeU64,
+  forwardNumber,
   GUARD_PER_POD,
   layouts,
   NO_RULE,
@@ -53,7 +54,7 @@ export function kernelVerdict(
   const owner = encodeU32(number.readUInt32LE(0), version, subject);
   if (!verdict.subarray(at.guard, at.policy).equals(owner)) return "pending";
   const rule = verdict.readUInt16LE(at.rule);
-  const forward = verdict.readUInt32LE(at.forward);
+  const forward = forwardNumber(verdict);
   return {
     action: actionOf(verdict.readUInt8(at.action)) ?? "none",
     reason: reasonOf(verdict.readUInt8(at.reason)) ?? "none",

@@ -1,8 +1,8 @@
 /** From the kernel's numbers to the words of a verdict line. */
 import { describe, expect, test } from "vitest";
 import type { Snapshot } from "../../../agent/cluster/snapshot.ts";
-import type { KernelEvent } from "../../../agent/dataplane/abi.ts";
 import { NO_RULE } from "../../../agent/dataplane/abi.ts";
+import type { KernelEvent } from "../../../agent/dataplane/event.ts";
 import { PolicyNumbers } from "../../../agent/dataplane/numbers.ts";
 import { computeGuards } from "../../../agent/guard/guards.ts";
 import { lastValidInMemory } from "../../../agent/guard/last-valid.ts";
@@ -59,6 +59,7 @@ function line(rules: readonly Rule[], made: Partial<KernelEvent>, parts: Partial
     guardSet: computeGuards(view, policies, OPTIONS),
     registration: { registered: [], unresolved: [] },
     nodeAddresses: new Set(),
+    undecided: { pods: new Set(), namespaces: new Set() },
     applied: { refused: [], pressure: [], unguarded: 0, changes: 0 },
     conditions: [],
   });
@@ -140,8 +141,7 @@ describe("a verdict's line", () => {
     expect(line(rules, { action: "proxy", reason: "pending", rule: 0 })).toMatchObject({
       verdict: "proxy",
       reason: "pending",
-      error:
-        "it hangs on conn.client_port, which only a connection knows: that needs the proxy, which is not built yet",
+      error: "it hangs on conn.client_port, which only a connection knows: the proxy decides",
     });
   });
 

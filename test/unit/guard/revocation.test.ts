@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { Snapshot } from "../../../agent/cluster/snapshot.ts";
 import { linkLocalPorts } from "../../../agent/guard/link-local.ts";
 import { guardPlaces } from "../../../agent/guard/places.ts";
-import { type OpenConnection, type Place, revocation } from "../../../agent/guard/revocation.ts";
+import { type OpenConnection, revocation } from "../../../agent/guard/revocation.ts";
+import type { Place } from "../../../agent/guard/travel.ts";
 import type { Identity, PodIdentity } from "../../../agent/model/identity.ts";
 import {
   agentEndpoint,

@@ -1,7 +1,7 @@
 /** What is ended in a look at all connections. The broker and the kernel behind it are a table in memory here. */
 import { describe, expect, test } from "vitest";
 import type { TcpConnection } from "../../../agent/dataplane/native.ts";
-import type { Place } from "../../../agent/guard/revocation.ts";
+import type { Place } from "../../../agent/guard/travel.ts";
 import { identityReader } from "../../../agent/identity/pod-identity.ts";
 import { systemClock } from "../../../agent/model/clock.ts";
 import type { Revoked } from "../../../agent/reauthorize/judge.ts";

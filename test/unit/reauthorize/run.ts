@@ -48,6 +48,7 @@ export function runs(): (parts: Partial<Snapshot>, changes?: number) => Reconcil
       nodeAddresses: new Set(),
       applied: { refused: [], pressure: [], unguarded: 0, changes },
       conditions: [],
+      undecided: { pods: new Set(), namespaces: new Set() },
     };
   };
 }

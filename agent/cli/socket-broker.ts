@@ -1,0 +1,44 @@
+/** `podgate socket-broker`: makes sockets in pods' network namespaces for the agent, which then needs no SYS_ADMIN. */
+import { Command } from "commander";
+import { loadNative } from "../dataplane/native.ts";
+import { Broker } from "../proxy/broker.ts";
+import { agentLog, levels } from "../verdict/log.ts";
+import { cgroupRootOption, oneOf, requireKernel, resolveCgroupRoot } from "./options.ts";
+
+interface Flags {
+  readonly socket: string;
+  readonly cgroupRoot?: string;
+  readonly logLevel: (typeof levels)[number];
+}
+
+export function socketBrokerCommand(report: (status: number) => void): Command {
+  return new Command("socket-broker")
+    .description("Make sockets in the pods' network namespaces for the agent on this node.")
+    .option("--socket <path>", "where the agent finds it", "/run/podgate/broker.sock")
+    .addOption(cgroupRootOption())
+    .option("--log-level <level>", levels.join(", "), oneOf(levels), "info")
+    .addHelpText("after", "\nExample:\n  podgate socket-broker --socket /run/podgate/broker.sock")
+    .action(async (flags: Flags) => report(await runBroker(flags)));
+}
+
+async function runBroker({ socket, cgroupRoot: given, logLevel }: Flags): Promise<number> {
+  requireKernel();
+  const uid = process.geteuid?.() ?? -1;
+  if (uid !== 0) throw new Error("run the socket broker: only root may enter network namespaces");
+  const cgroupRoot = resolveCgroupRoot(given);
+  const native = loadNative();
+  if (!native.isCgroup2(cgroupRoot)) {
+    throw new Error(`use ${cgroupRoot} as the pods' cgroup: it is not on cgroup v2: pass --cgroup-root`);
+  }
+  const { log, flush } = agentLog(logLevel);
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+  const broker = new Broker(native, { socketPath: socket, cgroupRoot, uid, log });
+  log("info", "serving", { socket, cgroup_root: cgroupRoot });
+  const signal = await stopped;
+  broker.close();
+  log("info", "stopped", { signal });
+  flush();
+  return 0;
+}

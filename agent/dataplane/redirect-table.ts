@@ -1,0 +1,125 @@
+/**
+ * `redirects` and `forwarded_sockets`: connections that went elsewhere than they were dialled. The kernel writes them and
+ * deletes them when their socket closes.
+ */
+import { formatAddress, type IpAddress } from "../model/address.ts";
+import {
+  actionOf,
+  decodeComm,
+  decodeEndpoint,
+  encodeU64,
+  type KernelEndpoint,
+  type Layer,
+  layerOf,
+  layouts,
+} from "./abi.ts";
+import { type KernelMap, readEntries } from "./table.ts";
+
+/** One of them, in the kernel's numbers. Who asked is who asked at connect(), whatever became of the process. */
+export interface Redirect {
+  /** "proxy": it went to the proxy's listener. "forward": a policy named its target. */
+  readonly action: "proxy" | "forward";
+  /** CLOCK_BOOTTIME of the connect(), ns. */
+  readonly time: bigint;
+  /** Of the pod; of a caller without identity, a directory above it. */
+  readonly cgroup: bigint;
+  readonly netnsCookie: bigint;
+  /** The client socket's cookie, as sock_diag has it. */
+  readonly socket: bigint;
+  readonly pod: number;
+  readonly guard: number;
+  /** In the initial PID namespace. */
+  readonly pid: number;
+  /** Chosen by the workload. */
+  readonly comm: string;
+  readonly layer: Layer;
+  /** Of the packets: a v4-mapped address is family 4. */
+  readonly family: 4 | 6;
+  readonly dialled: KernelEndpoint;
+  /** Of "proxy": what the verdict was about, after forwards in the kernel. Of "forward": where it went. */
+  readonly target: KernelEndpoint;
+  /** The client's own address: two clients may have one port, at different addresses. */
+  readonly source: IpAddress;
+}
+
+interface RedirectMaps {
+  readonly redirects: KernelMap;
+  readonly forwarded_sockets: KernelMap;
+}
+
+export class RedirectTable {
+  readonly #maps: RedirectMaps;
+
+  constructor(maps: RedirectMaps) {
+    this.#maps = maps;
+  }
+
+  /**
+   * What the client at `port` of that namespace dialled, once: its entry is deleted. `family`: of the listener that
+   * accepted it. Undefined: nothing sent it there, it came by itself, or the kernel had no room; reset it. Compare
+   * `source` with the accepted socket's peer: if they differ, the entry is another client's; reset it too.
+   */
+  take(netnsCookie: bigint, port: number, family: 4 | 6): Redirect | undefined {
+    const key = encodeRedirectKey(netnsCookie, port, family);
+    const value = this.#maps.redirects.get(key);
+    if (value === undefined) return undefined;
+    this.#maps.redirects.delete(key);
+    return decodeRedirect(value);
+  }
+
+  /** What an open forwarded socket was dialled with, by its cookie; undefined if no policy forwarded it. */
+  forwarded(socket: bigint): Redirect | undefined {
+    const value = this.#maps.forwarded_sockets.get(encodeU64(socket));
+    return value && decodeRedirect(value);
+  }
+
+  /** All that wait for the proxy, and all forwarded ones that are open. */
+  entries(): Redirect[] {
+    const { redirects, forwarded_sockets } = this.#maps;
+    return [...readEntries(redirects), ...readEntries(forwarded_sockets)].flatMap(
+      ({ value }) => decodeRedirect(value) ?? [],
+    );
+  }
+
+  /** False: it was not there any more. `port`: the client's, needed where `action` is "proxy". */
+  delete({ action, netnsCookie, family, socket }: Redirect, port: number): boolean {
+    return action === "proxy"
+      ? this.#maps.redirects.delete(encodeRedirectKey(netnsCookie, port, family))
+      : this.#maps.forwarded_sockets.delete(encodeU64(socket));
+  }
+}
+
+/** `port`: the client's own. @throws RangeError if it is no port. */
+export function encodeRedirectKey(netnsCookie: bigint, port: number, family: 4 | 6): Buffer {
+  const at = layouts.redirect_key;
+  const key = Buffer.alloc(at.size);
+  key.writeBigUInt64LE(netnsCookie, at.netns_cookie);
+  key.writeUInt16LE(port, at.port);
+  key.writeUInt8(family, at.family);
+  return key;
+}
+
+/** Undefined for a value that no program of this version wrote. */
+export function decodeRedirect(value: Buffer): Redirect | undefined {
+  const at = layouts.redirect;
+  if (value.length < at.size) return undefined;
+  const action = actionOf(value.readUInt8(at.action));
+  const family = value.readUInt8(at.family);
+  if ((action !== "proxy" && action !== "forward") || (family !== 4 && family !== 6)) return undefined;
+  return {
+    action,
+    time: value.readBigUInt64LE(at.time),
+    cgroup: value.readBigUInt64LE(at.cgroup),
+    netnsCookie: value.readBigUInt64LE(at.netns_cookie),
+    socket: value.readBigUInt64LE(at.socket),
+    pod: value.readUInt32LE(at.pod),
+    guard: value.readUInt32LE(at.guard),
+    pid: value.readUInt32LE(at.pid),
+    comm: decodeComm(value, at.comm),
+    layer: layerOf(value.readUInt8(at.layer)),
+    family,
+    dialled: decodeEndpoint(value, at.dialled, at.dialled_port),
+    target: decodeEndpoint(value, at.target, at.target_port),
+    source: formatAddress(value.subarray(at.source, at.source + 16)),
+  };
+}

@@ -1,0 +1,199 @@
+/** The agent's side of the broker: asks it for sockets, and finds it again when it was away. */
+import type { FdChannel, Native, TcpConnection } from "../dataplane/native.ts";
+import type { Clock } from "../model/clock.ts";
+import {
+  type Answer,
+  CONNECTIONS_PER_MESSAGE,
+  decodeAnswer,
+  encodeRequest,
+  type Place,
+  type Request,
+} from "./broker-protocol.ts";
+
+const REQUEST_MS = 2000;
+const FIRST_RETRY_MS = 50;
+const LONGEST_RETRY_MS = 500;
+
+/** A listening socket of each family that the namespace has. Whoever gets it owns the descriptors. */
+export interface InPodListeners {
+  readonly ipv4: { readonly fd: number; readonly port: number };
+  readonly ipv6?: { readonly fd: number; readonly port: number };
+}
+
+/** What a broker can do. Every call rejects, within two seconds, with an Error that says why not. */
+export interface Sockets {
+  listen(place: Place): Promise<InPodListeners>;
+  /** An unconnected TCP socket; the caller owns it. */
+  socket(place: Place, family: 4 | 6): Promise<number>;
+  connections(place: Place): Promise<readonly TcpConnection[]>;
+  /** How many of them there still were. */
+  destroy(place: Place, connections: readonly TcpConnection[]): Promise<number>;
+}
+
+export interface BrokerClientOptions {
+  readonly socketPath: string;
+  readonly clock: Clock;
+  /** Called when the broker comes and, with the reason, when it goes or is not there at first. */
+  readonly onChange: (connected: boolean, why?: string) => void;
+}
+
+type Kernel = Pick<Native, "connectChannel" | "closeDescriptor">;
+type Body<R extends Request = Request> = R extends Request ? Omit<R, "id"> : never;
+
+interface Pending {
+  readonly op: Request["op"];
+  readonly answers: Answer[];
+  readonly descriptors: number[];
+  readonly settle: (error?: Error) => void;
+}
+
+export class BrokerClient implements Sockets {
+  readonly #native: Kernel;
+  readonly #options: BrokerClientOptions;
+  readonly #stop = new AbortController();
+  readonly #pending = new Map<number, Pending>();
+  #channel: FdChannel | undefined;
+  #nextId = 0;
+  #failures = 0;
+
+  constructor(native: Kernel, options: BrokerClientOptions) {
+    this.#native = native;
+    this.#options = options;
+  }
+
+  get connected(): boolean {
+    return this.#channel !== undefined;
+  }
+
+  /** Connects, now or as soon as there is a broker. */
+  start(): void {
+    if (this.#stop.signal.aborted) return;
+    try {
+      const channel = this.#native.connectChannel(this.#options.socketPath);
+      this.#channel = channel;
+      channel.receive(
+        (message, descriptors) => this.#receive(message, descriptors),
+        (error) => this.#lose(channel, error?.message ?? "it ended"),
+      );
+    } catch (error) {
+      if (this.#failures++ === 0) this.#options.onChange(false, (error as Error).message);
+      this.#retry();
+      return;
+    }
+    this.#failures = 0;
+    this.#options.onChange(true);
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#drop("the agent stops");
+  }
+
+  async listen(place: Place): Promise<InPodListeners> {
+    const { answer, descriptors } = await this.#ask({ op: "listen", ...place });
+    const [four, six, ...others] = descriptors;
+    const { port4, port6 } = "port4" in answer ? answer : {};
+    if (
+      port4 === undefined ||
+      four === undefined ||
+      (six === undefined) !== (port6 === undefined) ||
+      others.length > 0
+    ) {
+      return this.#refuse(descriptors);
+    }
+    return {
+      ipv4: { fd: four, port: port4 },
+      ...(six !== undefined && port6 !== undefined && { ipv6: { fd: six, port: port6 } }),
+    };
+  }
+
+  async socket(place: Place, family: 4 | 6): Promise<number> {
+    const { descriptors } = await this.#ask({ op: "socket", ...place, family });
+    const [fd, ...others] = descriptors;
+    return fd === undefined || others.length > 0 ? this.#refuse(descriptors) : fd;
+  }
+
+  async connections(place: Place): Promise<readonly TcpConnection[]> {
+    const { answers, descriptors } = await this.#ask({ op: "connections", ...place });
+    descriptors.forEach(this.#native.closeDescriptor);
+    return answers.flatMap((answer) => ("connections" in answer ? answer.connections : []));
+  }
+
+  async destroy(place: Place, connections: readonly TcpConnection[]): Promise<number> {
+    let destroyed = 0;
+    for (let at = 0; at < connections.length; at += CONNECTIONS_PER_MESSAGE) {
+      const some = connections.slice(at, at + CONNECTIONS_PER_MESSAGE);
+      const { answer, descriptors } = await this.#ask({ op: "destroy", ...place, connections: some });
+      descriptors.forEach(this.#native.closeDescriptor);
+      if ("destroyed" in answer) destroyed += answer.destroyed;
+    }
+    return destroyed;
+  }
+
+  #refuse(descriptors: readonly number[]): never {
+    descriptors.forEach(this.#native.closeDescriptor);
+    throw new Error("ask the broker: it answered something else");
+  }
+
+  /** Resolves with all answers to the request, of which the first is `answer`, and the descriptors with them. */
+  #ask(body: Body): Promise<{ answer: Answer; answers: readonly Answer[]; descriptors: readonly number[] }> {
+    const channel = this.#channel;
+    if (channel === undefined) return Promise.reject(new Error("ask the broker: it is not there"));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      const answers: Answer[] = [];
+      const descriptors: number[] = [];
+      const settle = (error?: Error) => {
+        clearTimeout(timer);
+        this.#pending.delete(id);
+        const [answer] = answers;
+        if (error === undefined && answer !== undefined) return resolve({ answer, answers, descriptors });
+        descriptors.forEach(this.#native.closeDescriptor);
+        reject(error ?? new Error("ask the broker: no answer"));
+      };
+      const late = () => settle(new Error(`ask the broker: no answer in ${REQUEST_MS / 1000} s`));
+      const timer = setTimeout(late, REQUEST_MS);
+      this.#pending.set(id, { op: body.op, answers, descriptors, settle });
+      try {
+        channel.send(encodeRequest({ id, ...body }));
+      } catch (error) {
+        settle(error as Error);
+      }
+    });
+  }
+
+  #receive(message: Buffer, descriptors: readonly number[]): void {
+    const answer = decodeAnswer(message);
+    const pending = answer && this.#pending.get(answer.id);
+    if (answer === undefined || pending === undefined) {
+      // Too late: nobody waits for it any more.
+      descriptors.forEach(this.#native.closeDescriptor);
+      return;
+    }
+    pending.descriptors.push(...descriptors);
+    if ("error" in answer) {
+      pending.settle(new Error(`ask the broker to ${pending.op}: ${answer.error}`));
+      return;
+    }
+    pending.answers.push(answer);
+    if (!("more" in answer) || !answer.more) pending.settle();
+  }
+
+  #lose(channel: FdChannel, why: string): void {
+    if (this.#channel !== channel) return;
+    this.#drop(why);
+    this.#options.onChange(false, why);
+    this.#retry();
+  }
+
+  #drop(why: string): void {
+    this.#channel?.close();
+    this.#channel = undefined;
+    for (const { settle } of [...this.#pending.values()]) settle(new Error(`ask the broker: ${why}`));
+  }
+
+  #retry(): void {
+    const pause = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10));
+    void this.#options.clock.sleep(pause, this.#stop.signal).then(() => this.start());
+  }
+}

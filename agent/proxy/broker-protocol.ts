@@ -1,0 +1,173 @@
+/**
+ * What agent and broker say to each other: one JSON object a message, descriptors beside it. Each side takes nothing on
+ * trust from the other; neither ever throws about what it read.
+ */
+import type { TcpConnection } from "../dataplane/native.ts";
+
+/** A network namespace, and where to look for a process that is in it. */
+export interface Place {
+  /** Of the pod, relative to the pods' cgroup, without `.` or `..`. */
+  readonly cgroup: string;
+  /** SO_NETNS_COOKIE of the namespace. */
+  readonly cookie: bigint;
+}
+
+/** `id` names the request in its answer; whole, from 0. */
+export type Request = { readonly id: number } & Place &
+  (
+    | { readonly op: "listen" }
+    | { readonly op: "socket"; readonly family: 4 | 6 }
+    | { readonly op: "connections" }
+    | { readonly op: "destroy"; readonly connections: readonly TcpConnection[] }
+  );
+
+export type Answer = { readonly id: number } & (
+  | { readonly error: string }
+  /** Descriptors: the listener of 127.0.0.1, then that of ::1 if there is one. */
+  | { readonly port4: number; readonly port6?: number }
+  | { readonly connections: readonly TcpConnection[]; readonly more: boolean }
+  | { readonly destroyed: number }
+  /** One descriptor. */
+  | { readonly socket: true }
+);
+
+/** Each takes 170 bytes at most, and a message has room for 64 KiB. */
+export const CONNECTIONS_PER_MESSAGE = 256;
+const LONGEST_PATH = 1024;
+const LONGEST_ERROR = 1024;
+
+export function encodeRequest(request: Request): Buffer {
+  const { cookie, ...rest } = request;
+  const connections = "connections" in rest ? { connections: rest.connections.map(pack) } : {};
+  return Buffer.from(JSON.stringify({ ...rest, cookie: String(cookie), ...connections }));
+}
+
+export function encodeAnswer(answer: Answer): Buffer {
+  if ("connections" in answer) {
+    return Buffer.from(JSON.stringify({ ...answer, connections: answer.connections.map(pack) }));
+  }
+  if ("error" in answer)
+    return Buffer.from(JSON.stringify({ ...answer, error: answer.error.slice(0, LONGEST_ERROR) }));
+  return Buffer.from(JSON.stringify(answer));
+}
+
+/** What the broker received. `id` is undefined where none can be made out: there is nobody to answer then. */
+export function decodeRequest(
+  message: Buffer,
+): Request | { readonly id: number | undefined; readonly error: string } {
+  const value = parsed(message);
+  const id = count(value?.id);
+  if (value === undefined || id === undefined)
+    return { id: undefined, error: "read a request: no object with an id" };
+  const fault = (error: string) => ({ id, error: `read a request: ${error}` });
+  const { op, cgroup, cookie: cookieText, family, connections: packed, ...others } = value;
+  const surplus = Object.keys(others).filter((key) => key !== "id");
+  if (surplus.length > 0) return fault("it has fields that no request has");
+  if (typeof cgroup !== "string" || !isPathBelow(cgroup))
+    return fault("cgroup is no path below the pods' cgroup");
+  const cookie = unsigned64(cookieText);
+  if (cookie === undefined || cookie === 0n) return fault("cookie is no namespace's");
+  const place = { id, cgroup, cookie };
+  if ((op === "socket") !== (family !== undefined)) return fault("family is a socket's");
+  if ((op === "destroy") !== (packed !== undefined)) return fault("connections are what destroy takes");
+  switch (op) {
+    case "listen":
+    case "connections":
+      return { ...place, op };
+    case "socket":
+      return family === 4 || family === 6 ? { ...place, op, family } : fault("family is neither 4 nor 6");
+    case "destroy": {
+      const connections = unpackAll(packed);
+      return connections === undefined
+        ? fault("connections is no list of connections")
+        : { ...place, op, connections };
+    }
+    default:
+      return fault("op is none of listen, socket, connections, destroy");
+  }
+}
+
+/** What the agent received; undefined if it is no answer. */
+export function decodeAnswer(message: Buffer): Answer | undefined {
+  const value = parsed(message);
+  const id = count(value?.id);
+  if (value === undefined || id === undefined) return undefined;
+  if (typeof value.error === "string") return { id, error: value.error };
+  if (value.socket === true) return { id, socket: true };
+  if (value.port4 !== undefined) {
+    const [port4, port6] = [portOf(value.port4), portOf(value.port6)];
+    if (port4 === undefined || (value.port6 !== undefined && port6 === undefined)) return undefined;
+    return { id, port4, ...(port6 !== undefined && { port6 }) };
+  }
+  if (value.connections !== undefined) {
+    const connections = unpackAll(value.connections);
+    return connections && { id, connections, more: value.more === true };
+  }
+  const destroyed = count(value.destroyed);
+  return destroyed === undefined ? undefined : { id, destroyed };
+}
+
+/** Whether it names something below the directory it is relative to, by its text alone. */
+export function isPathBelow(path: string): boolean {
+  return (
+    path.length <= LONGEST_PATH &&
+    !path.includes("\0") &&
+    path.split("/").every((part) => part !== "" && part !== "." && part !== "..")
+  );
+}
+
+function pack({ family, state, local, remote, cookie, inode, uid, beyondPayload }: TcpConnection): unknown[] {
+  const end = ({ address, port }: TcpConnection["local"]) => [address.toString("hex"), port];
+  return [family, state, ...end(local), ...end(remote), String(cookie), String(inode), uid, beyondPayload];
+}
+
+function unpackAll(value: unknown): readonly TcpConnection[] | undefined {
+  if (!Array.isArray(value) || value.length > CONNECTIONS_PER_MESSAGE) return undefined;
+  const connections = value.map(unpack);
+  return connections.every((connection) => connection !== undefined) ? connections : undefined;
+}
+
+function unpack(value: unknown): TcpConnection | undefined {
+  if (!Array.isArray(value) || value.length !== 10) return undefined;
+  const [family, state, localAddress, localPort, remoteAddress, remotePort, ...rest] = value as unknown[];
+  const [local, remote] = [end(localAddress, localPort), end(remoteAddress, remotePort)];
+  const [cookie, inode, uid] = [unsigned64(rest[0]), unsigned64(rest[1]), count(rest[2])];
+  const isTcp = (family === 4 || family === 6) && typeof state === "number" && Number.isInteger(state);
+  if (!isTcp || state < 0 || state > 255 || local === undefined || remote === undefined) return undefined;
+  if (cookie === undefined || inode === undefined || uid === undefined) return undefined;
+  const beyondPayload = rest[3];
+  if (typeof beyondPayload !== "number" || !Number.isSafeInteger(beyondPayload)) return undefined;
+  return { family, state, local, remote, cookie, inode, uid, beyondPayload };
+}
+
+function end(address: unknown, port: unknown): TcpConnection["local"] | undefined {
+  if (typeof address !== "string" || !/^[0-9a-f]{32}$/.test(address)) return undefined;
+  const number = port === 0 ? 0 : portOf(port);
+  return number === undefined ? undefined : { address: Buffer.from(address, "hex"), port: number };
+}
+
+function parsed(message: Buffer): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(message.toString("utf8"));
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function count(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+}
+
+function portOf(value: unknown): number | undefined {
+  const port = count(value);
+  return port !== undefined && port > 0 && port < 65536 ? port : undefined;
+}
+
+function unsigned64(value: unknown): bigint | undefined {
+  if (typeof value !== "string" || !/^(0|[1-9]\d{0,19})$/.test(value)) return undefined;
+  const number = BigInt(value);
+  return number < 1n << 64n ? number : undefined;
+}

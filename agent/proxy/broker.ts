@@ -1,0 +1,188 @@
+/**
+ * The broker: makes sockets in the pods' network namespaces and hands them to the agent. It is the only process that may
+ * enter a namespace, so it does that and nothing else: no Kubernetes, no maps, no decisions.
+ */
+import type { FdChannel, Handle, Native } from "../dataplane/native.ts";
+import {
+  type Answer,
+  CONNECTIONS_PER_MESSAGE,
+  decodeRequest,
+  encodeAnswer,
+  type Request,
+} from "./broker-protocol.ts";
+import { Outbox } from "./outbox.ts";
+import { PodNamespaces } from "./pod-namespaces.ts";
+
+const BACKLOG = 1024;
+const SWEEP_MS = 5000;
+
+export interface BrokerOptions {
+  readonly socketPath: string;
+  /** The cgroup that holds the pods' directories. */
+  readonly cgroupRoot: string;
+  /** Only a process of this user is served. */
+  readonly uid: number;
+  readonly log: (level: "info" | "warn", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+type Kernel = Pick<Native, "Netns" | "listenChannel" | "closeDescriptor" | "netnsCookie">;
+
+export class Broker {
+  readonly #native: Kernel;
+  readonly #options: BrokerOptions;
+  readonly #namespaces: PodNamespaces;
+  readonly #listener: Handle;
+  readonly #timer: NodeJS.Timeout;
+  #agent: { readonly channel: FdChannel; readonly outbox: Outbox } | undefined;
+
+  /** Serves from now on. @throws Error that says what is missing. */
+  constructor(native: Kernel, options: BrokerOptions) {
+    this.#native = native;
+    this.#options = options;
+    this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, nodeCookies(native));
+    this.#listener = listen(
+      native,
+      options.socketPath,
+      (channel) => this.#welcome(channel),
+      (error) => options.log("warn", "an agent could not be welcomed", { error: error.message }),
+    );
+    this.#timer = setInterval(() => this.#namespaces.sweep(), SWEEP_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#listener.close();
+    this.#part(this.#agent?.channel);
+    this.#namespaces.close();
+  }
+
+  #welcome(channel: FdChannel): void {
+    const { pid, uid } = channel.peer;
+    if (uid !== this.#options.uid) {
+      this.#options.log("warn", "a process of another user was turned away", { pid, uid });
+      channel.close();
+      return;
+    }
+    // An agent that died without a word may still be connected for a moment: the newer one counts.
+    this.#part(this.#agent?.channel);
+    const outbox = new Outbox(channel, this.#native.closeDescriptor, (error) => this.#lost(channel, error));
+    this.#agent = { channel, outbox };
+    this.#options.log("info", "an agent is connected", { pid });
+    channel.receive(
+      (message, descriptors) => {
+        // No request has any.
+        descriptors.forEach(this.#native.closeDescriptor);
+        this.#serve(message, outbox);
+      },
+      (error) => this.#lost(channel, error),
+    );
+  }
+
+  #lost(channel: FdChannel, error?: Error): void {
+    if (this.#agent?.channel === channel) {
+      this.#options.log("info", "the agent is gone", error && { error: error.message });
+    }
+    this.#part(channel);
+  }
+
+  #part(channel: FdChannel | undefined): void {
+    channel?.close();
+    if (channel === undefined || this.#agent?.channel !== channel) return;
+    this.#agent.outbox.close();
+    this.#agent = undefined;
+  }
+
+  #serve(message: Buffer, outbox: Outbox): void {
+    const request = decodeRequest(message);
+    if ("error" in request) {
+      const { id, error } = request;
+      if (id === undefined) this.#options.log("warn", "a message was no request", { error });
+      else outbox.send(encodeAnswer({ id, error }));
+      return;
+    }
+    const descriptors: number[] = [];
+    try {
+      const answers = this.#perform(request, descriptors);
+      for (const answer of answers) outbox.send(encodeAnswer(answer), descriptors.splice(0));
+    } catch (error) {
+      descriptors.forEach(this.#native.closeDescriptor);
+      outbox.send(
+        encodeAnswer({ id: request.id, error: error instanceof Error ? error.message : String(error) }),
+      );
+    }
+  }
+
+  /** Adds what goes with the first answer to `descriptors`. */
+  #perform(request: Request, descriptors: number[]): readonly Answer[] {
+    const { id } = request;
+    const netns = this.#namespaces.find(request);
+    switch (request.op) {
+      case "listen": {
+        const four = netns.listen(4, BACKLOG);
+        descriptors.push(four.fd);
+        const six = withoutIpv6(() => netns.listen(6, BACKLOG));
+        if (six !== undefined) descriptors.push(six.fd);
+        return [{ id, port4: four.port, ...(six && { port6: six.port }) }];
+      }
+      case "socket":
+        descriptors.push(netns.socket(request.family));
+        return [{ id, socket: true }];
+      case "connections": {
+        const all = netns.connections();
+        const pieces = Math.max(1, Math.ceil(all.length / CONNECTIONS_PER_MESSAGE));
+        return Array.from({ length: pieces }, (_, i) => ({
+          id,
+          connections: all.slice(i * CONNECTIONS_PER_MESSAGE, (i + 1) * CONNECTIONS_PER_MESSAGE),
+          more: i + 1 < pieces,
+        }));
+      }
+      case "destroy":
+        return [
+          { id, destroyed: request.connections.filter((connection) => netns.destroy(connection)).length },
+        ];
+    }
+  }
+}
+
+/** Of the node: this process's namespace and the machine's first, which may be another. */
+function nodeCookies(native: Kernel): ReadonlySet<bigint> {
+  try {
+    const first = native.Netns.open("/proc/1/ns/net");
+    const cookies = new Set([native.netnsCookie(), first.cookie]);
+    first.close();
+    return cookies;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `enter network namespaces: ${why}: the broker needs root with SYS_ADMIN, SYS_PTRACE and NET_ADMIN, and Linux 5.14 or newer`,
+      { cause },
+    );
+  }
+}
+
+function listen(
+  native: Kernel,
+  path: string,
+  onChannel: (channel: FdChannel) => void,
+  onError: (error: Error) => void,
+): Handle {
+  try {
+    return native.listenChannel(path, onChannel, onError);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`listen at ${path}: ${why}: pass --socket with a path in a directory that exists`, {
+      cause,
+    });
+  }
+}
+
+/** Undefined where the namespace has no IPv6. */
+function withoutIpv6<T>(make: () => T): T | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes((error as NodeJS.ErrnoException).code ?? ""))
+      return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Where the proxy listens: on 127.0.0.1 and ::1 of every pod that may have connections to decide. The kernel learns of a
+ * listener when it is there, and forgets it before it goes; where there is none it refuses.
+ */
+import type { Acceptor, Native } from "../dataplane/native.ts";
+import type { InPodListeners, Sockets } from "./broker-client.ts";
+import type { Place } from "./broker-protocol.ts";
+
+/** A pod's network namespace. */
+export interface PodPlace extends Place {
+  readonly podUid: string;
+}
+
+/** The kernel's map: namespace cookie -> ports. */
+export interface ListenerPorts {
+  put(cookie: bigint, ports: { readonly port4: number; readonly port6?: number }): void;
+  delete(cookie: bigint): void;
+}
+
+/** An accepted socket, which is the callee's from then on. `port`: the client's. */
+export type OnConnection = (place: PodPlace, family: 4 | 6, fd: number, port: number) => void;
+
+export interface ListenersOptions {
+  readonly native: Pick<Native, "Acceptor" | "closeDescriptor">;
+  readonly sockets: Pick<Sockets, "listen">;
+  readonly ports: ListenerPorts;
+  readonly onConnection: OnConnection;
+  /** A pod has no listener, so what is undecided about its connections is refused. Once until it works again. */
+  readonly onFailure: (place: PodPlace, error: Error) => void;
+}
+
+/** Opened at the same time. */
+const AT_ONCE = 8;
+
+interface Open {
+  readonly place: PodPlace;
+  readonly acceptors: readonly Acceptor[];
+}
+
+export class Listeners {
+  readonly #options: ListenersOptions;
+  readonly #open = new Map<bigint, Open>();
+  readonly #failed = new Set<bigint>();
+  #wanted: ReadonlyMap<bigint, PodPlace> = new Map();
+  #running: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: ListenersOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Opens what is missing, tries again what failed, closes what nobody wants. Resolves when that is done; never rejects. */
+  want(places: readonly PodPlace[]): Promise<void> {
+    this.#wanted = new Map(places.map((place) => [place.cookie, place]));
+    this.#running = this.#running.then(() => this.#run());
+    return this.#running;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const cookie of [...this.#open.keys()]) this.#end(cookie);
+  }
+
+  async #run(): Promise<void> {
+    for (const [cookie, { place }] of this.#open) {
+      const wanted = this.#wanted.get(cookie);
+      if (wanted === undefined || wanted.podUid !== place.podUid) this.#end(cookie);
+    }
+    for (const cookie of this.#failed) if (!this.#wanted.has(cookie)) this.#failed.delete(cookie);
+    const missing = [...this.#wanted.values()].filter(({ cookie }) => !this.#open.has(cookie)).values();
+    const worker = async () => {
+      for (const place of missing) await this.#begin(place);
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  }
+
+  async #begin(place: PodPlace): Promise<void> {
+    if (this.#closed) return;
+    try {
+      const listeners = await this.#options.sockets.listen(place);
+      this.#accept(place, listeners);
+      this.#failed.delete(place.cookie);
+    } catch (error) {
+      this.#fail(place, error as Error);
+    }
+  }
+
+  #accept(place: PodPlace, { ipv4, ipv6 }: InPodListeners): void {
+    const { native, ports } = this.#options;
+    const acceptors: Acceptor[] = [];
+    const sockets = [{ ...ipv4, family: 4 as const }, ...(ipv6 ? [{ ...ipv6, family: 6 as const }] : [])];
+    // Stopped, or no longer wanted, while the broker worked.
+    if (this.#closed || this.#wanted.get(place.cookie)?.podUid !== place.podUid) {
+      for (const { fd } of sockets) native.closeDescriptor(fd);
+      return;
+    }
+    try {
+      for (const { fd, family } of sockets) {
+        const accepted = (client: number, port: number) =>
+          this.#options.onConnection(place, family, client, port);
+        const failed = (error: Error) => {
+          this.#end(place.cookie);
+          this.#fail(place, error);
+        };
+        acceptors.push(new native.Acceptor(fd, accepted, failed));
+      }
+      this.#open.set(place.cookie, { place, acceptors });
+      ports.put(place.cookie, { port4: ipv4.port, ...(ipv6 && { port6: ipv6.port }) });
+    } catch (error) {
+      this.#open.delete(place.cookie);
+      for (const acceptor of acceptors) acceptor.close();
+      for (const { fd } of sockets.slice(acceptors.length)) native.closeDescriptor(fd);
+      throw error;
+    }
+  }
+
+  #end(cookie: bigint): void {
+    const open = this.#open.get(cookie);
+    if (open === undefined) return;
+    this.#open.delete(cookie);
+    try {
+      this.#options.ports.delete(cookie);
+    } finally {
+      for (const acceptor of open.acceptors) acceptor.close();
+    }
+  }
+
+  #fail(place: PodPlace, error: Error): void {
+    if (this.#closed || this.#failed.has(place.cookie)) return;
+    this.#failed.add(place.cookie);
+    this.#options.onFailure(place, error);
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * The pods' network namespaces, held open by their cookies. Nobody gets one but who can say in which cgroup below the
+ * pods' it is: not the node's own, and not one that merely has a process's number.
+ */
+import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Netns } from "../dataplane/native.ts";
+import { isPathBelow, type Place } from "./broker-protocol.ts";
+
+/** Of one pod that are opened to find the one asked for. A pod may make thousands within itself. */
+const MOST_TRIED = 64;
+const MOST_PROCESSES = 100_000;
+
+export interface NamespaceSource {
+  open(path: string): Netns;
+}
+
+export class PodNamespaces {
+  readonly #source: NamespaceSource;
+  readonly #root: string;
+  readonly #forbidden: ReadonlySet<bigint>;
+  readonly #open = new Map<bigint, { readonly netns: Netns; readonly directory: string }>();
+
+  /** `forbidden`: cookies of namespaces that are no pod's. `root` is the pods' cgroup. @throws Error if there is none. */
+  constructor(source: NamespaceSource, root: string, forbidden: ReadonlySet<bigint>) {
+    this.#source = source;
+    this.#root = realpathSync(root);
+    this.#forbidden = forbidden;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** @throws Error that says why there is none. The handle stays this object's. */
+  find({ cgroup, cookie }: Place): Netns {
+    if (this.#forbidden.has(cookie)) throw new Error(`enter namespace ${cookie}: it is the node's own`);
+    const directory = this.#directory(cgroup);
+    const held = this.#open.get(cookie);
+    if (held !== undefined && held.directory === directory) return held.netns;
+    const netns = this.#search(directory, cookie);
+    // Shared by two pods, or a pod that has moved: who asked last has a process in it now.
+    held?.netns.close();
+    this.#open.set(cookie, { netns, directory });
+    return netns;
+  }
+
+  /** Lets go of the namespaces of pods that are gone. */
+  sweep(): void {
+    for (const [cookie, { netns, directory }] of this.#open) {
+      if (isDirectory(directory)) continue;
+      netns.close();
+      this.#open.delete(cookie);
+    }
+  }
+
+  close(): void {
+    for (const { netns } of this.#open.values()) netns.close();
+    this.#open.clear();
+  }
+
+  #directory(cgroup: string): string {
+    const directory = join(this.#root, cgroup);
+    if (!isPathBelow(cgroup) || realPath(directory) !== directory) {
+      throw new Error(`find pod cgroup \`${cgroup}\`: there is no such directory below ${this.#root}`);
+    }
+    return directory;
+  }
+
+  #search(directory: string, cookie: bigint): Netns {
+    const tried = new Set<string>();
+    let lastError = "no process of it is there";
+    for (const pid of processesBelow(directory)) {
+      const path = `/proc/${pid}/ns/net`;
+      try {
+        const name = readlinkSync(path);
+        if (tried.has(name)) continue;
+        if (tried.size >= MOST_TRIED) break;
+        tried.add(name);
+        const netns = this.#source.open(path);
+        // The process may have ended, and its number be another's by now: the cookie tells.
+        if (netns.cookie === cookie) return netns;
+        netns.close();
+        lastError = "its processes are in others";
+      } catch (error) {
+        if (!isGone(error)) lastError = (error as Error).message;
+      }
+    }
+    throw new Error(`enter namespace ${cookie} of ${directory}: ${lastError}`);
+  }
+}
+
+/** Of it and all directories below, one after the other. */
+function* processesBelow(directory: string): Generator<number> {
+  let found = 0;
+  for (const path of directoriesBelow(directory)) {
+    for (const pid of processesIn(path)) {
+      if (found++ >= MOST_PROCESSES) return;
+      yield pid;
+    }
+  }
+}
+
+function processesIn(directory: string): number[] {
+  try {
+    // 0: a process that this one's PID namespace does not show.
+    return readFileSync(join(directory, "cgroup.procs"), "utf8")
+      .split("\n")
+      .map(Number)
+      .filter((pid) => pid > 0);
+  } catch (error) {
+    // ENODEV: removed while its file was open. EOPNOTSUPP: a threaded cgroup, its processes are listed above it.
+    if (isGone(error) || (error as NodeJS.ErrnoException).code === "EOPNOTSUPP") return [];
+    throw error;
+  }
+}
+
+function* directoriesBelow(directory: string): Generator<string> {
+  yield directory;
+  let names: string[];
+  try {
+    names = readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? entry.name : [],
+    );
+  } catch (error) {
+    if (isGone(error)) return;
+    throw error;
+  }
+  for (const name of names) yield* directoriesBelow(join(directory, name));
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+function isGone(error: unknown): boolean {
+  const { code = "" } = error as NodeJS.ErrnoException;
+  return ["ENOENT", "ENODEV", "ESRCH"].includes(code);
+}

@@ -1,0 +1,41 @@
+/** How many of something there may be at a time: of one pod, and of all together. */
+
+export interface Limits {
+  readonly perPod: number;
+  readonly all: number;
+}
+
+export class Quota {
+  readonly #limits: Limits;
+  readonly #taken = new Map<string, number>();
+  #all = 0;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#all;
+  }
+
+  of(pod: string): number {
+    return this.#taken.get(pod) ?? 0;
+  }
+
+  /** False: there is no room, and none is taken. */
+  take(pod: string): boolean {
+    if (this.#all >= this.#limits.all || this.of(pod) >= this.#limits.perPod) return false;
+    this.#all += 1;
+    this.#taken.set(pod, this.of(pod) + 1);
+    return true;
+  }
+
+  /** Once for each time it was taken. */
+  give(pod: string): void {
+    const taken = this.of(pod);
+    if (taken === 0) throw new RangeError(`give back room of pod ${pod}: it has none`);
+    this.#all -= 1;
+    if (taken === 1) this.#taken.delete(pod);
+    else this.#taken.set(pod, taken - 1);
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The life of a connection that the kernel could not decide: accepted in its pod, decided, and then either reset or joined
+ * with an upstream socket that was made in the same pod. Whatever cannot be found out resets it.
+ */
+import type { Handle, Native, Pump } from "../dataplane/native.ts";
+import { addressBytes, type IpAddress, isIpv4 } from "../model/address.ts";
+import type { Reason, Verdict } from "../model/verdict.ts";
+import type { Sockets } from "./broker-client.ts";
+import type { Place } from "./broker-protocol.ts";
+import { type Limits, Quota } from "./quota.ts";
+import { isUpstream } from "./upstream.ts";
+
+export interface At {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** What the kernel noted about a connection when it sent it here. */
+export interface Undecided {
+  /** CLOCK_BOOTTIME, ns, of the connect. */
+  readonly time: bigint;
+  readonly cgroup: bigint;
+  /** The pod's number; 0: unresolved. */
+  readonly pod: number;
+  readonly guard: number;
+  readonly pid: number;
+  readonly comm: string;
+  readonly dialled: At;
+}
+
+/** Who asks, and whether it is the pod that the listener is in. */
+export interface Caller {
+  readonly entry: Undecided;
+  readonly podUid: string;
+  readonly clientPort: number;
+}
+
+/** "allow" and "forward" lead to `target`; without one there is nothing to connect to, and it is refused. */
+export type Ruling = Verdict & { readonly target?: At };
+
+/** What became of it. `error`: an allowed connection could not be made. */
+export interface Outcome {
+  readonly caller: Caller;
+  readonly ruling: Ruling;
+  readonly error?: string;
+}
+
+export interface ProxyOptions {
+  readonly native: Pick<Native, "resetSocket" | "closeDescriptor" | "connectTcp">;
+  readonly pump: Pump;
+  readonly sockets: Pick<Sockets, "socket">;
+  /** Takes what the kernel noted, so that nobody gets it twice. */
+  readonly take: (netnsCookie: bigint, port: number, family: 4 | 6) => Undecided | undefined;
+  /** Never throws. */
+  readonly decide: (caller: Caller) => Ruling;
+  readonly onOutcome: (outcome: Outcome) => void;
+  /** CLOCK_BOOTTIME, ns. */
+  readonly bootTime: () => bigint;
+  /** Who has waited longer than this is refused: the kernel refuses who comes later. */
+  readonly longestWaitMs: number;
+  readonly connectTimeoutMs: number;
+  /** Without a byte in either direction; 0: never. */
+  readonly idleMs: number;
+  readonly open: Limits;
+  /** Of those, not joined yet. */
+  readonly pending: Limits;
+}
+
+/** An allowed connection, from its verdict to its end. */
+export interface OpenConnection {
+  readonly caller: Caller;
+  readonly place: Place & { readonly podUid: string };
+  readonly ruling: Ruling;
+  /** Resets both sides. */
+  readonly stop: () => void;
+}
+
+export class TcpProxy {
+  readonly #options: ProxyOptions;
+  readonly #quota: Quota;
+  readonly #pending: Quota;
+  readonly #open = new Set<OpenConnection>();
+  #idle = Promise.withResolvers<void>();
+  #strays = 0;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.#quota = new Quota(options.open);
+    this.#pending = new Quota(options.pending);
+  }
+
+  /** Allowed and not ended. */
+  get open(): ReadonlySet<OpenConnection> {
+    return this.#open;
+  }
+
+  /** Connections to a listener that the kernel had not sent there. */
+  get strays(): number {
+    return this.#strays;
+  }
+
+  /** Takes over the accepted socket `fd`. */
+  accept(place: Place & { readonly podUid: string }, family: 4 | 6, fd: number, port: number): void {
+    const { native, take, decide, onOutcome } = this.#options;
+    let entry: Undecided | undefined;
+    try {
+      entry = take(place.cookie, port, family);
+    } catch {
+      // The kernel does not say who it is.
+    }
+    if (entry === undefined) {
+      this.#strays += 1;
+      native.resetSocket(fd);
+      return;
+    }
+    const caller = { entry, podUid: place.podUid, clientPort: port };
+    const refused = this.#isLate(entry) ? "agent-down" : this.#admit(place.podUid);
+    const ruling = refused === undefined ? decide(caller) : deny(refused);
+    const target = targetOf(ruling);
+    if (target === undefined) {
+      native.resetSocket(fd);
+      if (refused === undefined) this.#dismiss(place.podUid);
+      onOutcome({ caller, ruling: refusal(ruling) });
+      return;
+    }
+    void this.#join({ caller, place, ruling }, fd, target);
+  }
+
+  /** Resolves when no connection is open any more, or after `timeoutMs`, and then resets the others. */
+  async drain(timeoutMs: number): Promise<void> {
+    if (this.#open.size > 0 && timeoutMs > 0) {
+      this.#idle = Promise.withResolvers();
+      const timer = setTimeout(() => this.#idle.resolve(), timeoutMs);
+      await this.#idle.promise;
+      clearTimeout(timer);
+    }
+    for (const { stop } of [...this.#open]) stop();
+  }
+
+  #isLate({ time }: Undecided): boolean {
+    return this.#options.bootTime() - time > BigInt(this.#options.longestWaitMs) * 1_000_000n;
+  }
+
+  #admit(podUid: string): Reason | undefined {
+    if (!this.#quota.take(podUid)) return "over-limit";
+    if (this.#pending.take(podUid)) return undefined;
+    this.#quota.give(podUid);
+    return "over-limit";
+  }
+
+  #dismiss(podUid: string): void {
+    this.#pending.give(podUid);
+    this.#quota.give(podUid);
+  }
+
+  async #join(about: Omit<OpenConnection, "stop">, client: number, target: At): Promise<void> {
+    const { native, pump, onOutcome } = this.#options;
+    const { caller, place, ruling } = about;
+    const stopping = new AbortController();
+    let pumped: number | undefined;
+    const connection: OpenConnection = {
+      ...about,
+      stop: () => {
+        stopping.abort(new Error("stopped"));
+        if (pumped !== undefined) pump.stop(pumped);
+      },
+    };
+    this.#open.add(connection);
+    try {
+      const upstream = await this.#connect(place, target, stopping.signal);
+      pumped = this.#pump(client, upstream, () => this.#end(connection));
+      this.#pending.give(place.podUid);
+      onOutcome({ caller, ruling });
+    } catch (error) {
+      native.resetSocket(client);
+      this.#pending.give(place.podUid);
+      this.#end(connection);
+      onOutcome({ caller, ruling, error: (error as Error).message });
+    }
+  }
+
+  /** @throws Error when a socket is none that can be pumped; `client` then stays the caller's. */
+  #pump(client: number, upstream: number, onEnd: () => void): number {
+    const { native, pump, idleMs } = this.#options;
+    try {
+      return pump.start(client, upstream, { idleMs }, onEnd);
+    } catch (error) {
+      native.closeDescriptor(upstream);
+      throw error;
+    }
+  }
+
+  #end(connection: OpenConnection): void {
+    this.#open.delete(connection);
+    this.#quota.give(connection.place.podUid);
+    if (this.#open.size === 0) this.#idle.resolve();
+  }
+
+  /** A socket that is connected to `target` from within the pod. @throws Error that says why there is none. */
+  async #connect(place: Place, target: At, signal: AbortSignal): Promise<number> {
+    const { native, sockets, connectTimeoutMs } = this.#options;
+    const fd = await sockets.socket(place, isIpv4(target.address) ? 4 : 6);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        signal.throwIfAborted();
+        let handle: Handle | undefined;
+        const abort = () => {
+          handle?.close();
+          reject(signal.reason);
+        };
+        signal.addEventListener("abort", abort);
+        const address = addressBytes(target.address) ?? new Uint8Array();
+        handle = native.connectTcp(fd, address, target.port, connectTimeoutMs, (error) => {
+          signal.removeEventListener("abort", abort);
+          if (error === undefined) resolve();
+          else reject(new Error(words(target, error.code, connectTimeoutMs), { cause: error }));
+        });
+      });
+      signal.throwIfAborted();
+      return fd;
+    } catch (error) {
+      native.closeDescriptor(fd);
+      throw error;
+    }
+  }
+}
+
+function deny(reason: Reason): Ruling {
+  return { action: "deny", reason };
+}
+
+/** Where an allowed connection may go. */
+function targetOf({ action, target }: Ruling): At | undefined {
+  const leadsOn = action === "allow" || action === "forward";
+  return leadsOn && target !== undefined && isUpstream(target.address) ? target : undefined;
+}
+
+/** What leads nowhere is a refusal, and says so. */
+function refusal(ruling: Ruling): Ruling {
+  if (ruling.action === "deny") return ruling;
+  const { target: _, forward: __, ...rest } = ruling;
+  return {
+    ...rest,
+    action: "deny",
+    reason: ruling.action === "proxy" ? ruling.reason : "target-not-routable",
+  };
+}
+
+function words({ address, port }: At, code: string, timeoutMs: number): string {
+  const place = isIpv4(address) ? `${address}:${port}` : `[${address}]:${port}`;
+  const why =
+    code === "ETIMEDOUT"
+      ? `no answer in ${timeoutMs / 1000} s`
+      : code === "ECONNREFUSED"
+        ? "it refuses (ECONNREFUSED)"
+        : code;
+  return `connect to ${place}: ${why}`;
+}

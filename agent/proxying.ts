@@ -1,0 +1,295 @@
+/**
+ * Builds the proxy and joins it with the rest of the agent: which pods need it, what is decided about a connection and as
+ * whose, what the log says. Without a broker there is none, and what it would decide is refused.
+ */
+import { AgentState } from "./dataplane/agent-state.ts";
+import { bootTimeNs } from "./dataplane/boot-time.ts";
+import { Listeners as ListenerMap } from "./dataplane/listeners.ts";
+import type { Native } from "./dataplane/native.ts";
+import { RedirectTable } from "./dataplane/redirect-table.ts";
+import type { KernelMap } from "./dataplane/table.ts";
+import { connectionAhead, familyOf, NO_CONTEXT } from "./guard/context.ts";
+import type { Travelled } from "./guard/travel.ts";
+import type { Clock } from "./model/clock.ts";
+import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
+import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
+import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
+import { Listeners, type PodPlace } from "./proxy/listeners.ts";
+import type { Limits } from "./proxy/quota.ts";
+import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
+import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
+import { logOf, Recall } from "./recall.ts";
+import type { Reconciled } from "./reconcile.ts";
+import { LineLimit } from "./verdict/line-limit.ts";
+import type { AgentLog } from "./verdict/log.ts";
+
+const BEAT_MS = 1000;
+
+export interface ProxyingOptions {
+  /** Undefined: there is no broker. */
+  readonly brokerSocket?: string;
+  /** The cgroup that holds the pods' directories. */
+  readonly cgroupRoot: string;
+  /** Of this process, below `cgroupRoot`; 0n: it is elsewhere. */
+  readonly ownCgroup: bigint;
+  readonly eventsPerSecond: number;
+  /** In ms, all of these. */
+  readonly agentDownAfter: number;
+  readonly connectTimeout: number;
+  readonly idleTimeout: number;
+  readonly drainTimeout: number;
+  readonly open: Limits;
+  readonly pending: Limits;
+}
+
+export interface ProxyingParts {
+  readonly native: Native;
+  readonly maps: Readonly<Record<"agent_state" | "listeners" | "redirects" | "forwarded_sockets", KernelMap>>;
+  readonly narrator: Narrator;
+  readonly log: AgentLog;
+  readonly clock: Clock;
+}
+
+/** What the log needs of a decision and the proxy does not. */
+interface Told extends Ruling {
+  readonly named: NamedCaller;
+  readonly records: readonly LogMetadata[];
+}
+
+export class Proxying {
+  readonly #options: ProxyingOptions;
+  readonly #parts: ProxyingParts;
+  readonly #state: AgentState;
+  readonly #limit: LineLimit;
+  readonly #closers: (() => void | Promise<void>)[] = [];
+  #latest: Reconciled | undefined;
+  #recall: Recall | undefined;
+  #listeners: Listeners | undefined;
+  #proxy: TcpProxy | undefined;
+  #broker: BrokerClient | undefined;
+
+  constructor(options: ProxyingOptions, parts: ProxyingParts) {
+    this.#options = options;
+    this.#parts = parts;
+    const { agentDownAfter: timeoutMs, ownCgroup: cgroup } = options;
+    this.#state = new AgentState(parts.maps.agent_state, { cgroup, timeoutMs });
+    this.#limit = new LineLimit(options.eventsPerSecond);
+  }
+
+  /** To be called when the kernel's programs are attached. `canRedirect`: whether they can send connections to the proxy. */
+  start(canRedirect: boolean): void {
+    const beat = () =>
+      this.#attempt("the agent's sign of life could not be written", () => this.#state.beat());
+    beat();
+    const timer = setInterval(beat, BEAT_MS);
+    this.#closers.push(() => clearInterval(timer));
+    const { brokerSocket } = this.#options;
+    if (brokerSocket === undefined) {
+      this.#parts.log.log("info", "there is no socket broker: what only a proxy can decide is refused");
+      return;
+    }
+    const broker = this.#connect(brokerSocket);
+    if (canRedirect) this.#open(broker);
+  }
+
+  /** Undefined: there is no broker, or this has not started. */
+  get sockets(): Sockets | undefined {
+    return this.#broker;
+  }
+
+  /** Connections that the proxy has let through, for who judges them again. */
+  *proxied(): Iterable<ProxiedConnection> {
+    for (const { caller, ruling, stop } of this.#proxy?.open ?? []) {
+      const { dialled, pod } = caller.entry;
+      const { identity } = this.#parts.narrator.caller(pod);
+      const { client } = connectionAhead(identity, { ...NO_CONTEXT, family: familyOf(dialled.address) });
+      const end = () => {
+        stop();
+        return true;
+      };
+      const from = { address: client.ip, port: caller.clientPort };
+      yield { podUid: caller.podUid, client: from, dialled, remote: ruling.target ?? dialled, end };
+    }
+  }
+
+  learn(latest: Reconciled): void {
+    this.#latest = latest;
+    this.#recall = undefined;
+    this.#listen();
+  }
+
+  /** Lets no more connections in, waits for those that are open, and resets what is left after the drain time. */
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+
+  #connect(socketPath: string): BrokerClient {
+    const { native, log, clock } = this.#parts;
+    const broker = new BrokerClient(native, {
+      socketPath,
+      clock,
+      onChange: (connected, why) => {
+        if (connected) log.log("info", "connected to the socket broker", { socket: socketPath });
+        else
+          log.log("warn", "the socket broker is away: what only a proxy can decide is refused", {
+            error: why,
+          });
+        // What failed without it is tried again.
+        if (connected) this.#listen();
+      },
+    });
+    this.#broker = broker;
+    this.#closers.push(() => broker.close());
+    broker.start();
+    return broker;
+  }
+
+  #open(broker: BrokerClient): void {
+    const { native, maps, log } = this.#parts;
+    const { connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending } = this.#options;
+    const pump = new native.Pump({ threads: 2 });
+    const redirects = new RedirectTable(maps);
+    const ports = new ListenerMap(maps.listeners);
+    const proxy = new TcpProxy({
+      native,
+      pump,
+      sockets: broker,
+      take: (cookie, port, family) => redirects.take(cookie, port, family),
+      decide: (caller) => this.#decide(caller),
+      onOutcome: (outcome) => this.#attempt("a verdict could not be logged", () => this.#tell(outcome)),
+      bootTime: bootTimeNs,
+      longestWaitMs: agentDownAfter,
+      connectTimeoutMs: connectTimeout,
+      idleMs: idleTimeout,
+      open,
+      pending,
+    });
+    const listeners = new Listeners({
+      native,
+      sockets: broker,
+      ports: { put: (cookie, at) => ports.set(cookie, at), delete: (cookie) => ports.delete(cookie) },
+      onConnection: (place, family, fd, port) => proxy.accept(place, family, fd, port),
+      onFailure: ({ podUid, cgroup }, error) =>
+        log.log("warn", "a pod has no listener: what only a proxy can decide of it is refused", {
+          pod: podUid,
+          cgroup,
+          error: error.message,
+        }),
+    });
+    this.#listeners = listeners;
+    this.#proxy = proxy;
+    this.#listen();
+    this.#closers.push(
+      () => pump.close(),
+      async () => {
+        listeners.close();
+        if (proxy.open.size > 0) log.log("info", "draining proxied connections", { open: proxy.open.size });
+        await proxy.drain(drainTimeout);
+      },
+    );
+  }
+
+  #listen(): void {
+    if (this.#latest === undefined || this.#listeners === undefined) return;
+    void this.#listeners.want(placesOf(this.#latest, this.#options.cgroupRoot));
+  }
+
+  /** Never throws: what cannot be decided is denied. */
+  #decide(caller: Caller): Told {
+    const named = this.#parts.narrator.caller(caller.entry.pod);
+    try {
+      return { ...this.#rule(caller, named), named };
+    } catch (error) {
+      return {
+        action: "deny",
+        reason: "expression-error",
+        error: (error as Error).message,
+        named,
+        records: [],
+      };
+    }
+  }
+
+  #rule({ entry, podUid, clientPort }: Caller, named: NamedCaller): Omit<Told, "named"> {
+    const { clock } = this.#parts;
+    // The listener is in one pod's namespace, and the caller another: the evidence contradicts itself.
+    if (named.pod !== undefined && named.pod.uid !== podUid)
+      return { action: "deny", reason: "identity-mismatch", records: [] };
+    if (this.#latest === undefined) return { action: "deny", reason: "pending", records: [] };
+    this.#recall ??= new Recall(this.#latest);
+    const { dialled } = entry;
+    const { client } = connectionAhead(named.identity, { ...NO_CONTEXT, family: familyOf(dialled.address) });
+    const now = clock.now();
+    const way = this.#recall.travelWith(named.identity, dialled, {
+      client: { ip: client.ip, port: clientPort },
+      start: now - Number((bootTimeNs() - entry.time) / 1_000_000n),
+      now,
+    });
+    return { ...rulingOf(way), records: logOf(way.verdicts) };
+  }
+
+  #tell({ caller: { entry }, ruling, error }: Outcome): void {
+    const { clock, log, narrator } = this.#parts;
+    const suppressed = this.#limit.take(entry.cgroup, entry.guard, clock.now());
+    if (suppressed === undefined) return;
+    const { named, records } = isTold(ruling) ? ruling : { named: narrator.caller(entry.pod), records: [] };
+    log.verdict(
+      narrator.tellProxied({
+        time: clock.now(),
+        caller: named,
+        process: { pid: entry.pid, comm: entry.comm },
+        dialled: entry.dialled,
+        ...(ruling.target && { target: ruling.target }),
+        verdict: ruling,
+        log: records,
+        ...(error !== undefined && { error }),
+        suppressed,
+      }),
+    );
+  }
+
+  #attempt(failed: string, attempt: () => void): void {
+    try {
+      attempt();
+    } catch (error) {
+      this.#parts.log.log("error", failed, { error: (error as Error).message });
+    }
+  }
+}
+
+function isTold(ruling: Ruling): ruling is Told {
+  return "named" in ruling && "records" in ruling;
+}
+
+/** What is enforced at the end of the way: the first forward if it ends well, else what refused. */
+export function rulingOf({ verdicts, end, isLoop }: Travelled): Ruling {
+  const first = verdicts[0];
+  const last = verdicts.at(-1);
+  // Nobody guards it any more.
+  if (first === undefined || last === undefined)
+    return { action: "allow", reason: "fell-through", ...(end && { target: end }) };
+  if (isLoop) return { ...by(last), action: "deny", reason: "loop" };
+  if (end === undefined) return { ...by(last), action: "deny", reason: "target-not-routable" };
+  if (last.action === "deny") return last;
+  if (last.action === "proxy") {
+    const { onAgentDown: _, ...undecided } = last;
+    return { ...undecided, action: "deny" };
+  }
+  return { ...first, target: end };
+}
+
+function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
+  return { ...(policy && { policy }), ...(rule !== undefined && { rule }) };
+}
+
+/** The namespaces of pods that may have undecided connections. In those that a pod made within itself there is no listener. */
+export function placesOf(
+  { registration, undecided }: Pick<Reconciled, "registration" | "undecided">,
+  root: string,
+): PodPlace[] {
+  return registration.registered.flatMap(({ pod, netnsCookies: [cookie], cgroupPaths: [cgroup] }) => {
+    const needed = undecided.pods.has(pod.uid) || undecided.namespaces.has(pod.namespace);
+    if (!needed || cookie === undefined || cgroup === undefined) return [];
+    return [{ podUid: pod.uid, cookie, cgroup: cgroup.slice(root.length + 1) }];
+  });
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The maps of connections that went elsewhere than they were dialled: connect notes on the socket what it was about, and
+ * once the socket has its port, sockops makes that known by what others see of it.
+ */
+#ifndef PODGATE_SOCKETS_H
+#define PODGATE_SOCKETS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+/* What a socket was dialled with. Written by connect, read by getpeername and sockops; dies with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct forwarded);
+} forwarded SEC(".maps");
+
+/*
+ * Connections to the proxy that it has not decided. sockops writes before the first packet leaves and deletes when the
+ * socket closes; the agent deletes what it takes. Missing, or full: the proxy resets the connection.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct redirect_key);
+	__type(value, struct redirect);
+} redirects SEC(".maps");
+
+/*
+ * Socket cookie -> a connection that a policy forwarded, as long as it is open. sockops writes and deletes; the agent
+ * reads, to judge it again. A map of its own, so that many of them leave the proxy its room. Missing: what was dialled is not known.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u64);
+	__type(value, struct redirect);
+} forwarded_sockets SEC(".maps");
+
+#endif
