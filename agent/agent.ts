@@ -17,7 +17,6 @@ import { ownAddresses } from "./dataplane/own-addresses.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
-import { findOwnCgroup } from "./identity/own-cgroup.ts";
 import { type IdentityReader, identityReader } from "./identity/pod-identity.ts";
 import type { Clock } from "./model/clock.ts";
 import { Narrator } from "./narrate.ts";
@@ -39,7 +38,7 @@ export interface AgentOptions {
   readonly trustedNamespaces: readonly string[];
   readonly hostNetworkIdentity: "none" | "cgroup";
   readonly eventsPerSecond: number;
-  readonly proxy: Omit<ProxyingOptions, "cgroupRoot" | "ownCgroup" | "eventsPerSecond">;
+  readonly proxy: Omit<ProxyingOptions, "cgroupRoot" | "eventsPerSecond">;
 }
 
 const RECONCILE_EVERY_MS = 10_000;
@@ -78,6 +77,7 @@ export class Agent {
   async #start(): Promise<void> {
     const node = new Node({
       ...this.#options,
+      agentDownAfter: this.#options.proxy.agentDownAfter,
       onMissing: (operation, error) =>
         this.#log.log("warn", "this kernel lacks a feature: the agent does without", { operation, error }),
     });
@@ -187,10 +187,8 @@ export class Agent {
 
   #proxying(node: Node, narrator: Narrator): Proxying {
     const { cgroupRoot, eventsPerSecond, proxy } = this.#options;
-    const own = findOwnCgroup(cgroupRoot, process.pid, readDirectory);
-    const ownCgroup = own === undefined ? 0n : node.cgroupId(own);
     return new Proxying(
-      { ...proxy, cgroupRoot, eventsPerSecond, ownCgroup },
+      { ...proxy, cgroupRoot, eventsPerSecond },
       { native: loadNative(), maps: node.kernel.maps, narrator, log: this.#log, clock: this.#clock },
     );
   }

@@ -2,7 +2,6 @@
  * Builds the proxy and joins it with the rest of the agent: which pods need it, what is decided about a connection and as
  * whose, what the log says. Without a broker there is none, and what it would decide is refused.
  */
-import { AgentState } from "./dataplane/agent-state.ts";
 import { bootTimeNs } from "./dataplane/boot-time.ts";
 import { Listeners as ListenerMap } from "./dataplane/listeners.ts";
 import type { Native } from "./dataplane/native.ts";
@@ -23,15 +22,11 @@ import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
 
-const BEAT_MS = 1000;
-
 export interface ProxyingOptions {
   /** Undefined: there is no broker. */
   readonly brokerSocket?: string;
   /** The cgroup that holds the pods' directories. */
   readonly cgroupRoot: string;
-  /** Of this process, below `cgroupRoot`; 0n: it is elsewhere. */
-  readonly ownCgroup: bigint;
   readonly eventsPerSecond: number;
   /** In ms, all of these. */
   readonly agentDownAfter: number;
@@ -44,7 +39,7 @@ export interface ProxyingOptions {
 
 export interface ProxyingParts {
   readonly native: Native;
-  readonly maps: Readonly<Record<"agent_state" | "listeners" | "redirects" | "forwarded_sockets", KernelMap>>;
+  readonly maps: Readonly<Record<"listeners" | "redirects" | "forwarded_sockets", KernelMap>>;
   readonly narrator: Narrator;
   readonly log: AgentLog;
   readonly clock: Clock;
@@ -59,7 +54,6 @@ interface Told extends Ruling {
 export class Proxying {
   readonly #options: ProxyingOptions;
   readonly #parts: ProxyingParts;
-  readonly #state: AgentState;
   readonly #limit: LineLimit;
   readonly #closers: (() => void | Promise<void>)[] = [];
   #latest: Reconciled | undefined;
@@ -71,18 +65,11 @@ export class Proxying {
   constructor(options: ProxyingOptions, parts: ProxyingParts) {
     this.#options = options;
     this.#parts = parts;
-    const { agentDownAfter: timeoutMs, ownCgroup: cgroup } = options;
-    this.#state = new AgentState(parts.maps.agent_state, { cgroup, timeoutMs });
     this.#limit = new LineLimit(options.eventsPerSecond);
   }
 
   /** To be called when the kernel's programs are attached. `canRedirect`: whether they can send connections to the proxy. */
   start(canRedirect: boolean): void {
-    const beat = () =>
-      this.#attempt("the agent's sign of life could not be written", () => this.#state.beat());
-    beat();
-    const timer = setInterval(beat, BEAT_MS);
-    this.#closers.push(() => clearInterval(timer));
     const { brokerSocket } = this.#options;
     if (brokerSocket === undefined) {
       this.#parts.log.log("info", "there is no socket broker: what only a proxy can decide is refused");

@@ -8,6 +8,9 @@ import { refKey } from "./model/objects.ts";
 import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Reconciled } from "./reconcile.ts";
 
+/** Why the kernel settled, one way or the other, what it should have left to the proxy. */
+const WITHOUT_PROXY: ReadonlySet<Reason> = new Set(["pending", "agent-down", "over-limit"]);
+
 export class Recall {
   readonly #latest: Reconciled;
   readonly #guardAt: GuardAt;
@@ -41,9 +44,7 @@ export function isSame(
   made: Pick<Decision, "action" | "reason" | "policy" | "rule">,
 ): boolean {
   const by = (policy: Decision["policy"]) => (policy === undefined ? "" : refKey(policy));
-  const unasked =
-    decision.action === "proxy" &&
-    (["pending", "agent-down", "over-limit"] as Reason[]).includes(made.reason);
+  const unasked = decision.action === "proxy" && WITHOUT_PROXY.has(made.reason);
   return (
     (unasked || (decision.action === made.action && decision.reason === made.reason)) &&
     decision.rule === made.rule &&

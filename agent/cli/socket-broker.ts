@@ -31,13 +31,12 @@ async function runBroker({ socket, cgroupRoot: given, logLevel }: Flags): Promis
     throw new Error(`use ${cgroupRoot} as the pods' cgroup: it is not on cgroup v2: pass --cgroup-root`);
   }
   const { log, flush } = agentLog(logLevel);
-  const stopped = new Promise<string>((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
-  });
-  const broker = new Broker(native, { socketPath: socket, cgroupRoot, uid, log });
+  const stopped = Promise.withResolvers<string>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve(signal));
+  const onBroken = (error: Error) => stopped.reject(error);
+  const broker = new Broker(native, { socketPath: socket, cgroupRoot, uid, onBroken, log });
   log("info", "serving", { socket, cgroup_root: cgroupRoot });
-  const signal = await stopped;
-  broker.close();
+  const signal = await stopped.promise.finally(() => broker.close());
   log("info", "stopped", { signal });
   flush();
   return 0;

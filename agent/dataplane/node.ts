@@ -3,16 +3,22 @@
  * knowledge about pods that not every kernel has. What is missing has a fall-back and is reported, not fatal.
  */
 import { relative } from "node:path";
+import { AgentState } from "./agent-state.ts";
 import { watchCgroups } from "./cgroup-watch.ts";
 import { Kernel, lockPins, makePinDirectories, mountDepth, mountRoot } from "./kernel.ts";
 import { Listeners } from "./listeners.ts";
 import { loadNative, type Native } from "./native.ts";
 import { NetnsScan, type TaskNetns } from "./netns-scan.ts";
+import { ownCgroup } from "./own-cgroup.ts";
+
+const BEAT_MS = 1000;
 
 export interface NodeOptions {
   readonly pinPath: string;
   readonly cgroupRoot: string;
   readonly eventsPerSecond: number;
+  /** How long an agent that has died or hangs counts as one that answers, in ms. */
+  readonly agentDownAfter: number;
   /** A feature that this kernel lacks: what was tried, and why it failed. */
   readonly onMissing: (operation: string, why: string) => void;
 }
@@ -68,6 +74,7 @@ export class Node {
       this.kernel.attachSockops();
       return true;
     });
+    this.#live();
     this.kernel.attach();
     return follows ?? false;
   }
@@ -93,9 +100,26 @@ export class Node {
     this.#attempt("watch for new pod cgroups", () => this.#own(watchCgroups(this.#native, path, onChange)));
   }
 
-  /** Closes descriptors. What is pinned stays in force. */
+  /** Closes descriptors and says that no agent runs. What is pinned stays in force. */
   close(): void {
     for (const handle of this.#opened.splice(0).reverse()) handle.close();
+  }
+
+  /** Beats for as long as this agent runs, so that what waits for it is not taken for abandoned. */
+  #live(): void {
+    const own = ownCgroup(this.#options.cgroupRoot);
+    const state = new AgentState(this.kernel.maps.agent_state, {
+      cgroup: own === undefined ? 0n : this.cgroupId(own),
+      timeoutMs: this.#options.agentDownAfter,
+    });
+    state.beat();
+    const timer = setInterval(() => state.beat(), BEAT_MS).unref();
+    this.#own({
+      close: () => {
+        clearInterval(timer);
+        state.end();
+      },
+    });
   }
 
   #attempt<T>(operation: string, attempt: () => T): T | undefined {

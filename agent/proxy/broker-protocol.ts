@@ -2,7 +2,7 @@
  * What agent and broker say to each other: one JSON object a message, descriptors beside it. Each side takes nothing on
  * trust from the other; neither ever throws about what it read.
  */
-import type { TcpConnection } from "../dataplane/native.ts";
+import type { TcpConnection, TcpEnd } from "../dataplane/native.ts";
 
 /** A network namespace, and where to look for a process that is in it. */
 export interface Place {
@@ -116,9 +116,11 @@ export function isPathBelow(path: string): boolean {
   );
 }
 
-function pack({ family, state, local, remote, cookie, inode, uid, beyondPayload }: TcpConnection): unknown[] {
-  const end = ({ address, port }: TcpConnection["local"]) => [address.toString("hex"), port];
-  return [family, state, ...end(local), ...end(remote), String(cookie), String(inode), uid, beyondPayload];
+function pack(connection: TcpConnection): unknown[] {
+  const { family, state, local, remote, interfaceIndex, cookie, inode, uid, beyondPayload } = connection;
+  const end = ({ address, port }: TcpEnd) => [Buffer.from(address).toString("hex"), port];
+  const names = [interfaceIndex, String(cookie), String(inode), uid];
+  return [family, state, ...end(local), ...end(remote), ...names, beyondPayload];
 }
 
 function unpackAll(value: unknown): readonly TcpConnection[] | undefined {
@@ -128,19 +130,21 @@ function unpackAll(value: unknown): readonly TcpConnection[] | undefined {
 }
 
 function unpack(value: unknown): TcpConnection | undefined {
-  if (!Array.isArray(value) || value.length !== 10) return undefined;
+  if (!Array.isArray(value) || value.length !== 11) return undefined;
   const [family, state, localAddress, localPort, remoteAddress, remotePort, ...rest] = value as unknown[];
   const [local, remote] = [end(localAddress, localPort), end(remoteAddress, remotePort)];
-  const [cookie, inode, uid] = [unsigned64(rest[0]), unsigned64(rest[1]), count(rest[2])];
+  const [interfaceIndex, cookie, inode] = [count(rest[0]), unsigned64(rest[1]), unsigned64(rest[2])];
+  const uid = count(rest[3]);
   const isTcp = (family === 4 || family === 6) && typeof state === "number" && Number.isInteger(state);
   if (!isTcp || state < 0 || state > 255 || local === undefined || remote === undefined) return undefined;
-  if (cookie === undefined || inode === undefined || uid === undefined) return undefined;
-  const beyondPayload = rest[3];
+  const beyondPayload = rest[4];
+  if (cookie === undefined || inode === undefined) return undefined;
+  if (interfaceIndex === undefined || uid === undefined) return undefined;
   if (typeof beyondPayload !== "number" || !Number.isSafeInteger(beyondPayload)) return undefined;
-  return { family, state, local, remote, cookie, inode, uid, beyondPayload };
+  return { family, state, local, remote, interfaceIndex, cookie, inode, uid, beyondPayload };
 }
 
-function end(address: unknown, port: unknown): TcpConnection["local"] | undefined {
+function end(address: unknown, port: unknown): TcpEnd | undefined {
   if (typeof address !== "string" || !/^[0-9a-f]{32}$/.test(address)) return undefined;
   const number = port === 0 ? 0 : portOf(port);
   return number === undefined ? undefined : { address: Buffer.from(address, "hex"), port: number };

@@ -2,7 +2,7 @@
  * The broker: makes sockets in the pods' network namespaces and hands them to the agent. It is the only process that may
  * enter a namespace, so it does that and nothing else: no Kubernetes, no maps, no decisions.
  */
-import type { FdChannel, Handle, Native } from "../dataplane/native.ts";
+import type { FdChannel, Handle, Native, OnAcceptError } from "../dataplane/native.ts";
 import {
   type Answer,
   CONNECTIONS_PER_MESSAGE,
@@ -22,6 +22,8 @@ export interface BrokerOptions {
   readonly cgroupRoot: string;
   /** Only a process of this user is served. */
   readonly uid: number;
+  /** No agent can connect any more. */
+  readonly onBroken: (error: Error) => void;
   readonly log: (level: "info" | "warn", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -44,7 +46,10 @@ export class Broker {
       native,
       options.socketPath,
       (channel) => this.#welcome(channel),
-      (error) => options.log("warn", "an agent could not be welcomed", { error: error.message }),
+      (error, isOver) => {
+        if (isOver) options.onBroken(error);
+        else options.log("warn", "an agent could not be welcomed", { error: error.message });
+      },
     );
     this.#timer = setInterval(() => this.#namespaces.sweep(), SWEEP_MS);
   }
@@ -164,7 +169,7 @@ function listen(
   native: Kernel,
   path: string,
   onChannel: (channel: FdChannel) => void,
-  onError: (error: Error) => void,
+  onError: OnAcceptError,
 ): Handle {
   try {
     return native.listenChannel(path, onChannel, onError);

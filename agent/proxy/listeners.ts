@@ -102,8 +102,8 @@ export class Listeners {
       for (const { fd, family } of sockets) {
         const accepted = (client: number, port: number) =>
           this.#options.onConnection(place, family, client, port);
-        const failed = (error: Error) => {
-          this.#end(place.cookie);
+        const failed = (error: Error, isOver: boolean) => {
+          if (isOver) this.#end(place.cookie);
           this.#fail(place, error);
         };
         acceptors.push(new native.Acceptor(fd, accepted, failed));

@@ -136,7 +136,7 @@ describe.skipIf(obstacle() !== undefined)("in the kernel", () => {
   test("what only a connection knows is refused until there is a proxy, after the rules that can be decided", async () => {
     expect(await stage.dial("shop/client", "port.bank:80")).toMatchObject(both(denied({ reason: "rule" })));
     const line = {
-      verdict: "proxy",
+      verdict: "deny",
       reason: "pending",
       rule: { index: 1 },
       error: expect.stringMatching(/conn\.client_port/),

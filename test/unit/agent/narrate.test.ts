@@ -143,11 +143,17 @@ describe("a verdict's line", () => {
     expect(line([{ actions: [log({ a: "${1 / 0}" }), deny] }], error).error).toMatch(/^action 0: .*zero/);
   });
 
-  test("says what a verdict left to the proxy hangs on", () => {
+  test.each([
+    ["proxy", "pending"],
+    ["deny", "pending"],
+    ["deny", "agent-down"],
+    ["deny", "over-limit"],
+    ["allow", "agent-down"],
+  ] as const)("says what a verdict left to the proxy hangs on: %s, %s", (action, reason) => {
     const rules = [{ expressions: ["conn.client_port < 1024"], actions: [deny] }];
-    expect(line(rules, { action: "proxy", reason: "pending", rule: 0 })).toMatchObject({
-      verdict: "proxy",
-      reason: "pending",
+    expect(line(rules, { action, reason, rule: 0 })).toMatchObject({
+      verdict: action,
+      reason,
       error: "it hangs on conn.client_port, which only a connection knows: the proxy decides",
     });
   });

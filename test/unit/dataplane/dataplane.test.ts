@@ -7,6 +7,7 @@ import {
   encodeU32,
   encodeU64,
   layouts,
+  ON_AGENT_DOWN_ALLOW,
   reasonOf,
   SUBJECT_NAMESPACE,
   SUBJECT_POD,
@@ -549,4 +550,20 @@ test("decisions that take long leave everybody else on the thread a turn", async
   }
   expect(longest).toBeGreaterThan(0);
   expect(longest).toBeLessThan(200);
+});
+
+test("what is left to the proxy says what holds without an agent, and names no forward", async () => {
+  const entries = new Map<string, Buffer>();
+  for (const onAgentDown of [undefined, "allow"] as const) {
+    maps = kernelMaps();
+    dataplane = new Dataplane(maps, clock);
+    const verdict: Verdict = { action: "proxy", reason: "pending", ...(onAgentDown && { onAgentDown }) };
+    await dataplane.apply({ nodeAddresses: [], pods: [], guards: [guard("g", () => verdict)] });
+    const [value] = maps.verdicts.content.values();
+    entries.set(String(onAgentDown), value ?? Buffer.alloc(0));
+  }
+  const { action, forward } = layouts.verdict;
+  const read = (name: string) => entries.get(name)?.readUInt32LE(forward);
+  expect(actionOf(entries.get("allow")?.readUInt8(action) ?? 0)).toBe("proxy");
+  expect([read("undefined"), read("allow")]).toEqual([0, ON_AGENT_DOWN_ALLOW]);
 });

@@ -363,7 +363,7 @@ describe("an object is told where its verdicts are made, and why:", () => {
       connectionPolicies: [policy([{ actions: [forward("https://hop.internal")] }])],
     });
     expect(cluster.condition("ConnectionPolicy/payments/p").message).toMatch(
-      /decided in the proxy: it reads time\.now \(rule 0\) in AgentEndpoint\/payments\/hop;/,
+      /decided in the proxy: it reads time\.now \(rule 0\) in AgentEndpoint\/payments\/hop$/,
     );
   });
 

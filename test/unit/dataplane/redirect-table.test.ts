@@ -1,0 +1,142 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { encodeAddress, encodeU32, encodeU64, layouts } from "../../../agent/dataplane/abi.ts";
+import { AgentState } from "../../../agent/dataplane/agent-state.ts";
+import { bootTimeNs } from "../../../agent/dataplane/boot-time.ts";
+import { Listeners } from "../../../agent/dataplane/listeners.ts";
+import { decodeRedirect, encodeRedirectKey, RedirectTable } from "../../../agent/dataplane/redirect-table.ts";
+import { MemoryArray, MemoryMap } from "./memory-map.ts";
+
+const COOKIE = 0xfedc_ba98_7654_3210n;
+const SOCKET = 42n;
+
+/** As the kernel writes it: of a connection to 192.0.2.10:443 that was forwarded to [2001:db8::7]:80. */
+function written(action: number, family = 4): Buffer {
+  const at = layouts.redirect;
+  const value = Buffer.alloc(at.size);
+  value.writeBigUInt64LE(5_000_000_000n, at.time);
+  value.writeBigUInt64LE(77n, at.cgroup);
+  value.writeBigUInt64LE(COOKIE, at.netns_cookie);
+  value.writeBigUInt64LE(SOCKET, at.socket);
+  value.set(encodeAddress("192.0.2.10"), at.dialled);
+  value.set(encodeAddress("2001:db8::7"), at.target);
+  value.set(encodeAddress("127.0.0.1"), at.source);
+  value.writeUInt32LE(34, at.pod);
+  value.writeUInt32LE(12, at.guard);
+  value.writeUInt32LE(4711, at.pid);
+  value.writeUInt16BE(443, at.dialled_port);
+  value.writeUInt16BE(80, at.target_port);
+  value.writeUInt8(action, at.action);
+  value.writeUInt8(2, at.layer);
+  value.writeUInt8(family, at.family);
+  value.write("fifteen letters", at.comm);
+  return value;
+}
+
+const decoded = {
+  time: 5_000_000_000n,
+  cgroup: 77n,
+  netnsCookie: COOKIE,
+  socket: SOCKET,
+  pod: 34,
+  guard: 12,
+  pid: 4711,
+  comm: "fifteen letters",
+  layer: "connect6",
+  family: 4,
+  dialled: { address: "192.0.2.10", port: 443 },
+  target: { address: "2001:db8::7", port: 80 },
+  source: "127.0.0.1",
+};
+
+describe("redirects", () => {
+  let redirects: MemoryMap;
+  let forwarded: MemoryMap;
+  let table: RedirectTable;
+
+  beforeEach(() => {
+    redirects = new MemoryMap("redirects", layouts.redirect_key.size, layouts.redirect.size);
+    forwarded = new MemoryMap("forwarded_sockets", 8, layouts.redirect.size);
+    table = new RedirectTable({ redirects, forwarded_sockets: forwarded });
+  });
+
+  test("are taken once, by whom they are for", () => {
+    redirects.put(encodeRedirectKey(COOKIE, 40_000, 4), written(4));
+    expect(table.take(COOKIE, 40_000, 6)).toBeUndefined();
+    expect(table.take(COOKIE, 40_001, 4)).toBeUndefined();
+    expect(table.take(COOKIE + 1n, 40_000, 4)).toBeUndefined();
+    expect(table.take(COOKIE, 40_000, 4)).toEqual({ action: "proxy", ...decoded });
+    expect(table.take(COOKIE, 40_000, 4)).toBeUndefined();
+  });
+
+  test("are listed beside forwarded sockets, and either is deleted by what it is", () => {
+    redirects.put(encodeRedirectKey(COOKIE, 40_000, 4), written(4));
+    forwarded.put(encodeU64(SOCKET), written(3));
+    const [waiting, open] = table.entries();
+    expect([waiting?.action, open?.action]).toEqual(["proxy", "forward"]);
+    expect(table.forwarded(SOCKET)).toEqual({ action: "forward", ...decoded });
+    expect(table.forwarded(SOCKET + 1n)).toBeUndefined();
+    if (waiting === undefined || open === undefined) throw new Error("there are two");
+    expect([table.delete(waiting, 40_000), table.delete(waiting, 40_000)]).toEqual([true, false]);
+    expect([table.delete(open, 0), table.delete(open, 0)]).toEqual([true, false]);
+    expect(table.entries()).toEqual([]);
+  });
+
+  test.each([
+    ["of no action that redirects", written(1)],
+    ["of no action at all", written(0)],
+    ["of no family", written(4, 0)],
+    ["too short", written(4).subarray(1)],
+  ])("that no program wrote are nobody's: %s", (_, value) => {
+    expect(decodeRedirect(value)).toBeUndefined();
+  });
+});
+
+describe("listeners", () => {
+  let map: MemoryMap;
+  let listeners: Listeners;
+
+  beforeEach(() => {
+    map = new MemoryMap("listeners", 8, layouts.listener.size);
+    listeners = new Listeners(map);
+  });
+
+  test("have their ports in network order, and none where there is none", () => {
+    listeners.set(COOKIE, { port4: 0x1234, overLimit: true });
+    expect(map.get(encodeU64(COOKIE))?.toString("hex")).toBe("1234000001000000");
+    listeners.set(COOKIE, { port4: 0x1234, port6: 0x5678 });
+    expect(map.get(encodeU64(COOKIE))?.toString("hex")).toBe("1234567800000000");
+    expect([listeners.delete(COOKIE), listeners.delete(COOKIE)]).toEqual([true, false]);
+    expect(() => listeners.set(COOKIE, { port4: 65_536 })).toThrow(RangeError);
+  });
+
+  test("are forgotten together", () => {
+    listeners.clear();
+    for (const cookie of [1n, 2n]) listeners.set(cookie, { port4: 1 });
+    listeners.clear();
+    expect(map.content.size).toBe(0);
+  });
+});
+
+describe("the agent's state", () => {
+  const at = layouts.agent_state;
+
+  test("has the moment of the last beat, and none after the end", () => {
+    const map = new MemoryArray("agent_state", at.size, 1);
+    let now = 7n;
+    const state = new AgentState(map, { cgroup: 99n, timeoutMs: 5000 }, () => now);
+    const read = (offset: number) => map.get(encodeU32(0))?.readBigUInt64LE(offset);
+    state.beat();
+    expect(read(at.heartbeat)).toBe(7n);
+    now = 8n;
+    state.beat();
+    expect([read(at.heartbeat), read(at.cgroup), read(at.timeout_ns)]).toEqual([8n, 99n, 5_000_000_000n]);
+    state.end();
+    expect([read(at.heartbeat), read(at.cgroup)]).toEqual([0n, 99n]);
+  });
+
+  test("reads the kernel's clock without losing a digit", () => {
+    expect(bootTimeNs(() => "9007199254.74 1.00\n")).toBe(9_007_199_254_740_000_000n);
+    const [one, other] = [bootTimeNs(), BigInt(Math.floor(performance.now()))];
+    expect(one).toBeGreaterThan(other);
+  });
+});

@@ -1,0 +1,253 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import type { NativeError, Pump, PumpEnd } from "../../../agent/dataplane/native.ts";
+import { type Outcome, type Ruling, TcpProxy, type Undecided } from "../../../agent/proxy/tcp-proxy.ts";
+
+const place = { cgroup: "pod1", cookie: 5n, podUid: "uid-1" };
+const entry: Undecided = {
+  time: 0n,
+  cgroup: 9n,
+  pod: 1,
+  guard: 2,
+  pid: 3,
+  comm: "curl",
+  dialled: { address: "10.96.0.1", port: 80 },
+};
+const allow: Ruling = { action: "allow", reason: "rule", target: { address: "10.96.0.1", port: 80 } };
+const CLIENT = 10;
+const UPSTREAM = 20;
+
+/** The kernel's side of the proxy: what was done to which descriptor. */
+class World {
+  readonly done: string[] = [];
+  readonly outcomes: Outcome[] = [];
+  readonly pumped = new Map<number, (end: PumpEnd) => void>();
+  ruling: Ruling = allow;
+  taken: Undecided | undefined = entry;
+  bootTime = 0n;
+  socket: () => Promise<number> = () => Promise.resolve(UPSTREAM);
+  connect: (done: (error?: NativeError) => void) => void = (done) => done();
+  pumpFails = false;
+
+  proxy(limits: { perPod?: number; pending?: number } = {}): TcpProxy {
+    const { perPod = 10, pending = 10 } = limits;
+    return new TcpProxy({
+      native: {
+        resetSocket: (fd) => this.done.push(`reset ${fd}`),
+        closeDescriptor: (fd) => this.done.push(`close ${fd}`),
+        connectTcp: (fd, address, port, timeout, done) => {
+          this.done.push(`connect ${fd} ${Buffer.from(address).toString("hex")} ${port} ${timeout}`);
+          this.connect(done);
+          return { close: () => this.done.push(`abandon ${fd}`) };
+        },
+      },
+      pump: this.#pump(),
+      sockets: {
+        socket: (_, family) => {
+          this.done.push(`socket ${family}`);
+          return this.socket();
+        },
+      },
+      take: () => this.taken,
+      decide: () => this.ruling,
+      onOutcome: (outcome) => this.outcomes.push(outcome),
+      bootTime: () => this.bootTime,
+      longestWaitMs: 5000,
+      connectTimeoutMs: 10_000,
+      idleMs: 0,
+      open: { perPod, all: 100 },
+      pending: { perPod: pending, all: 100 },
+    });
+  }
+
+  #pump(): Pump {
+    let id = 0;
+    return {
+      start: (client, upstream, _, onEnd) => {
+        if (this.pumpFails) throw new Error("pump: EBADF");
+        this.done.push(`pump ${client} ${upstream}`);
+        this.pumped.set(++id, onEnd);
+        return id;
+      },
+      stop: (ended) => {
+        this.pumped.get(ended)?.({ up: 0n, down: 0n, how: "stopped" });
+        this.pumped.delete(ended);
+      },
+      size: 0,
+      close: () => {},
+    };
+  }
+
+  end(): void {
+    for (const [id, onEnd] of this.pumped) {
+      this.pumped.delete(id);
+      onEnd({ up: 1n, down: 1n, how: "closed" });
+    }
+  }
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+let world: World;
+beforeEach(() => {
+  world = new World();
+});
+
+test("an allowed connection is joined with a socket that was made in its pod", async () => {
+  const proxy = world.proxy();
+  proxy.accept(place, 4, CLIENT, 4000);
+  await turn();
+  expect(world.done).toEqual([
+    "socket 4",
+    "connect 20 00000000000000000000ffff0a600001 80 10000",
+    "pump 10 20",
+  ]);
+  expect(world.outcomes).toEqual([{ caller: { entry, podUid: "uid-1", clientPort: 4000 }, ruling: allow }]);
+  expect(proxy.open.size).toBe(1);
+  world.end();
+  expect(proxy.open.size).toBe(0);
+});
+
+describe("the client is reset", () => {
+  const resets = async (outcome: object | undefined, proxy = world.proxy()) => {
+    proxy.accept(place, 4, CLIENT, 4000);
+    await turn();
+    expect(world.done.at(-1)).toBe("reset 10");
+    expect(world.done.filter((done) => done.startsWith("pump"))).toEqual([]);
+    expect(world.outcomes).toMatchObject(outcome === undefined ? [] : [outcome]);
+    expect(proxy.open.size).toBe(0);
+    return proxy;
+  };
+
+  test("if the kernel had not sent it, and nobody is told", async () => {
+    world.taken = undefined;
+    expect((await resets(undefined)).strays).toBe(1);
+  });
+
+  test("if it is denied", async () => {
+    world.ruling = { action: "deny", reason: "rule", rule: 2 };
+    await resets({ ruling: { action: "deny", reason: "rule", rule: 2 } });
+    expect(world.done).toEqual(["reset 10"]);
+  });
+
+  test.each<[string, Ruling, object]>([
+    ["nobody could decide", { action: "proxy", reason: "pending" }, { action: "deny", reason: "pending" }],
+    [
+      "an allow leads nowhere",
+      { action: "allow", reason: "rule" },
+      { action: "deny", reason: "target-not-routable" },
+    ],
+    [
+      "52: a forward leads to the pod itself",
+      { action: "forward", reason: "rule", target: { address: "127.0.0.1", port: 22 } },
+      { action: "deny", reason: "target-not-routable" },
+    ],
+    [
+      "52: a forward leads to the cloud's metadata",
+      { action: "forward", reason: "rule", target: { address: "169.254.169.254", port: 80 } },
+      { action: "deny", reason: "target-not-routable" },
+    ],
+  ])("if %s", async (_, ruling, outcome) => {
+    world.ruling = ruling;
+    await resets({ ruling: outcome });
+  });
+
+  test("27: if it has waited for longer than an agent may be away", async () => {
+    world.bootTime = 5_000_000_001n;
+    await resets({ ruling: { action: "deny", reason: "agent-down" } });
+  });
+
+  test("if there is no socket for it, and the verdict stays what it was", async () => {
+    world.socket = () => Promise.reject(new Error("ask the broker: it is not there"));
+    await resets({ ruling: allow, error: "ask the broker: it is not there" });
+  });
+
+  test.each([
+    ["ECONNREFUSED", "connect to 10.96.0.1:80: it refuses (ECONNREFUSED)"],
+    ["ETIMEDOUT", "connect to 10.96.0.1:80: no answer in 10 s"],
+    ["ENETUNREACH", "connect to 10.96.0.1:80: ENETUNREACH"],
+  ])("if the upstream says %s, and its own socket is closed", async (code, error) => {
+    world.connect = (done) => done(Object.assign(new Error(code), { code, operation: "connect" }));
+    await resets({ ruling: allow, error });
+    expect(world.done).toContain("close 20");
+  });
+
+  test("if the two cannot be joined", async () => {
+    world.pumpFails = true;
+    await resets({ error: "pump: EBADF" });
+    expect(world.done).toContain("close 20");
+  });
+
+  test("if its pod has too many, and later not any more", async () => {
+    const proxy = world.proxy({ perPod: 1 });
+    proxy.accept(place, 4, 11, 3999);
+    await turn();
+    proxy.accept(place, 4, CLIENT, 4000);
+    expect(world.outcomes.at(-1)).toMatchObject({ ruling: { action: "deny", reason: "over-limit" } });
+    world.end();
+    proxy.accept(place, 4, 12, 4001);
+    await turn();
+    expect(world.done.filter((done) => !done.startsWith("connect"))).toEqual([
+      "socket 4",
+      "pump 11 20",
+      "reset 10",
+      "socket 4",
+      "pump 12 20",
+    ]);
+  });
+
+  test("if too many of its pod wait to be connected", async () => {
+    const proxy = world.proxy({ pending: 1 });
+    world.connect = () => {};
+    proxy.accept(place, 4, 11, 3999);
+    proxy.accept(place, 4, CLIENT, 4000);
+    expect(world.outcomes).toMatchObject([{ ruling: { action: "deny", reason: "over-limit" } }]);
+    expect(proxy.open.size).toBe(1);
+  });
+});
+
+test("room that a refused connection took is given back", async () => {
+  const proxy = world.proxy({ perPod: 1, pending: 1 });
+  for (const ruling of [{ action: "deny", reason: "rule" } as const, allow]) {
+    world.ruling = ruling;
+    world.connect = (done) =>
+      done(Object.assign(new Error(), { code: "ECONNREFUSED", operation: "connect" }));
+    for (let i = 0; i < 3; i++) {
+      proxy.accept(place, 4, CLIENT, 4000);
+      await turn();
+    }
+  }
+  expect(world.outcomes.map(({ ruling }) => ruling.reason)).not.toContain("over-limit");
+});
+
+test("a connection can be stopped while it is being made, and while it is open", async () => {
+  const proxy = world.proxy();
+  let connected = (_error?: NativeError) => {};
+  world.connect = (done) => {
+    connected = done;
+  };
+  proxy.accept(place, 6, CLIENT, 4000);
+  await turn();
+  for (const { stop } of proxy.open) stop();
+  await turn();
+  connected();
+  await turn();
+  expect(world.done.slice(-3)).toEqual(["abandon 20", "close 20", "reset 10"]);
+  world.connect = (done) => done();
+  proxy.accept(place, 6, CLIENT, 4000);
+  await turn();
+  for (const { stop } of proxy.open) stop();
+  expect(proxy.open.size).toBe(0);
+});
+
+test("draining waits for the last connection, and no longer than it may", async () => {
+  const proxy = world.proxy();
+  await proxy.drain(10_000);
+  proxy.accept(place, 4, CLIENT, 4000);
+  await turn();
+  const drained = proxy.drain(10_000);
+  world.end();
+  await drained;
+  proxy.accept(place, 4, CLIENT, 4000);
+  await turn();
+  await proxy.drain(1);
+  expect(proxy.open.size).toBe(0);
+});

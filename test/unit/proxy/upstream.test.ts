@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { isUpstream } from "../../../agent/proxy/upstream.ts";
+
+// 52 of the trust tests: what only the pod, its link or nobody has.
+test.each([
+  "127.0.0.1",
+  "127.255.0.9",
+  "0.0.0.0",
+  "0.1.2.3",
+  "169.254.169.254",
+  "224.0.0.1",
+  "255.255.255.255",
+  "::",
+  "::1",
+  "::7f00:1",
+  "fe80::1",
+  "febf::1",
+  "ff02::1",
+  "ledger.payments",
+  "",
+])("the proxy does not connect to %s", (address) => {
+  expect(isUpstream(address)).toBe(false);
+});
+
+test.each([
+  "10.96.7.10",
+  "169.253.0.1",
+  "128.0.0.1",
+  "192.0.2.1",
+  "fd77::1",
+  "2001:db8::1",
+  "fec0::1",
+])("the proxy may connect to %s", (address) => {
+  expect(isUpstream(address)).toBe(true);
+});
