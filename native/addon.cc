@@ -10,6 +10,7 @@
 #include "object.h"
 #include "program.h"
 #include "pump.h"
+#include "sockets.h"
 
 namespace podgate {
 namespace {
@@ -29,6 +30,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   exports.Set("EventReader", EventReader::Define(env));
   exports.Set("Pump", Pump::Define(env));
   RegisterHostFunctions(env, exports);
+  RegisterSockets(env, exports);
   return exports;
 }
 

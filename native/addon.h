@@ -12,6 +12,10 @@ struct Addon {
   Napi::FunctionReference link;
   Napi::FunctionReference map;
   Napi::FunctionReference handle;
+  Napi::FunctionReference netns;
+  Napi::FunctionReference channel;
+  Napi::FunctionReference channel_listener;
+  Napi::FunctionReference connecting;
 
   // The descriptor on its way into a constructor. JavaScript cannot fill it, so `new BpfMap()` finds it empty.
   UniqueFd handover;

@@ -58,8 +58,11 @@ Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, co
 }
 
 Bytes BytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  Napi::Env env = info.Env();
-  Napi::Value value = info[index];
+  return BytesOf(info[index], name);
+}
+
+Bytes BytesOf(const Napi::Value& value, const char* name) {
+  Napi::Env env = value.Env();
   if (!value.IsTypedArray()) FailType(env, std::string(name) + " must be a Uint8Array");
   napi_typedarray_type type;
   size_t length = 0;

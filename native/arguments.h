@@ -25,6 +25,7 @@ bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* n
 Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 // A Uint8Array (a Buffer is one); a detached one counts as empty.
 Bytes BytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
+Bytes BytesOf(const Napi::Value& value, const char* name);
 // As above, of exactly `length` bytes.
 const uint8_t* ExactBytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name, size_t length);
 

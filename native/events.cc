@@ -46,13 +46,13 @@ void EventReader::Open(Napi::Env env, int map_fd) {
   if (ring_ == nullptr) Fail(env, operation, errno, log.Text());
   context_ = std::make_unique<Napi::AsyncContext>(env, "podgate.EventReader");
   PollerEvents events;
-  events.readable = [this] { FromLoop([this](Napi::Env env) { ReadBatch(env); }); };
+  events.ready = [this] { FromLoop([this](Napi::Env env) { ReadBatch(env); }); };
   events.failed = [this](int error) {
     FromLoop([=](Napi::Env env) { Report(env, MakeError(env, "poll ring buffer", ErrnoName(error))); });
   };
   events.teardown = [this] { Release(); };
   int error = 0;
-  poller_ = Poller::Start(env, ring_buffer__epoll_fd(ring_), std::move(events), &error);
+  poller_ = Poller::Start(env, ring_buffer__epoll_fd(ring_), Poller::Wait::kReadable, std::move(events), &error);
   if (poller_ == nullptr) Fail(env, operation, error);
   // An open reader is in use even when JavaScript holds no reference to it.
   ObjectWrap::Ref();

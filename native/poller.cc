@@ -2,61 +2,35 @@
 
 #include <errno.h>
 
-#include <cstdlib>
-
-#include "uv_poll.h"
+#include "uv_loop.h"
 
 namespace podgate {
 
-Poller* Poller::Start(Napi::Env env, int fd, PollerEvents events, int* error) {
-  struct uv_loop_s* loop = nullptr;
-  *error = EINVAL;
-  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return nullptr;
-  Poller* poller = new Poller(std::move(events));
-  poller->handle_ = static_cast<uv_handle_s*>(std::calloc(1, uv_handle_size(kUvPollType)));
-  int status = poller->handle_ == nullptr ? -ENOMEM : uv_poll_init(loop, poller->handle_, fd);
-  if (status != 0) {
-    *error = -status;
-    delete poller;
-    return nullptr;
-  }
-  uv_handle_set_data(poller->handle_, poller);
-  status = uv_poll_start(poller->handle_, kUvReadable, OnPoll);
-  if (status != 0 || napi_add_async_cleanup_hook(env, OnTeardown, poller, &poller->hook_) != napi_ok) {
-    if (status != 0) *error = -status;
-    poller->Stop();
-    return nullptr;
-  }
+Poller* Poller::Start(Napi::Env env, int fd, Wait wait, PollerEvents events, int* error) {
+  Poller* poller = new Poller(wait, std::move(events));
+  *error = poller->Open(env, kUvPollType,
+                        [fd](uv_loop_s* loop, uv_handle_s* handle) { return uv_poll_init(loop, handle, fd); });
+  if (*error != 0) return nullptr;
+  poller->Resume();
   return poller;
 }
 
-Poller::~Poller() {
-  // Only now may the environment end: it waits for every hook that is not removed.
-  if (hook_ != nullptr) napi_remove_async_cleanup_hook(hook_);
-  std::free(handle_);
-}
+Poller::Poller(Wait wait, PollerEvents events)
+    : LoopHandle(events.teardown), wait_(wait == Wait::kReadable ? kUvReadable : kUvWritable),
+      events_(std::move(events)) {}
 
-void Poller::Stop() {
-  stopped_ = true;
-  uv_poll_stop(handle_);
-  uv_close(handle_, [](uv_handle_s* handle) { delete static_cast<Poller*>(uv_handle_get_data(handle)); });
-}
+void Poller::Pause() { uv_poll_stop(Raw()); }
 
-void Poller::Ref() { uv_ref(handle_); }
-void Poller::Unref() { uv_unref(handle_); }
+// Fails only for a handle that is closing, which has no use for events.
+void Poller::Resume() { uv_poll_start(Raw(), wait_, OnPoll); }
 
 void Poller::OnPoll(uv_handle_s* handle, int status, int) {
-  Poller* poller = static_cast<Poller*>(uv_handle_get_data(handle));
+  Poller* poller = static_cast<Poller*>(static_cast<LoopHandle*>(uv_handle_get_data(handle)));
   if (status < 0) {
     poller->events_.failed(-status);
   } else {
-    poller->events_.readable();
+    poller->events_.ready();
   }
-}
-
-void Poller::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
-  Poller* poller = static_cast<Poller*>(data);
-  if (!poller->stopped_) poller->events_.teardown();
 }
 
 }  // namespace podgate

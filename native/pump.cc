@@ -82,13 +82,13 @@ Pump::~Pump() { Release(); }
 
 void Pump::Watch(Napi::Env env) {
   PollerEvents events;
-  events.readable = [this] { FromLoop([this](Napi::Env env) { TellEnds(env); }); };
+  events.ready = [this] { FromLoop([this](Napi::Env env) { TellEnds(env); }); };
   events.failed = [this](int error) {
     FromLoop([=](Napi::Env env) { napi_fatal_exception(env, MakeError(env, "poll pump", ErrnoName(error)).Value()); });
   };
   events.teardown = [this] { Release(); };
   int error = 0;
-  poller_ = Poller::Start(env, ends_.Event().Get(), std::move(events), &error);
+  poller_ = Poller::Start(env, ends_.Event().Get(), Poller::Wait::kReadable, std::move(events), &error);
   if (poller_ == nullptr) Fail(env, "make pump", error);
   poller_->Unref();
 }

@@ -8,6 +8,16 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import type { NativeSockets } from "./native-sockets.ts";
+
+export type {
+  Acceptor,
+  FdChannel,
+  Netns,
+  OnAcceptError,
+  TcpConnection,
+  TcpEnd,
+} from "./native-sockets.ts";
 
 /**
  * What the addon throws when the kernel or libbpf refuses. The message is `<operation>: <code>[: last lines of log]`.
@@ -156,144 +166,7 @@ export interface Handle {
   close(): void;
 }
 
-/** One end of a TCP connection. */
-export interface TcpEnd {
-  /** 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. */
-  readonly address: Uint8Array;
-  readonly port: number;
-}
-
-/** A connection as the kernel's table (sock_diag) has it. */
-export interface TcpConnection {
-  /** Of the socket: v4-mapped addresses may be on family 6 sockets. */
-  readonly family: 4 | 6;
-  /** As in the kernel's net/tcp_states.h: 1 is ESTABLISHED, 2 SYN_SENT. */
-  readonly state: number;
-  readonly local: TcpEnd;
-  readonly remote: TcpEnd;
-  /** Of the interface that the socket is bound to, without which the kernel does not find it again; 0: none. */
-  readonly interfaceIndex: number;
-  /** Names the socket, so that `destroy` hits no later one. */
-  readonly cookie: bigint;
-  /** 0n: no process holds it. */
-  readonly inode: bigint;
-  readonly uid: number;
-  /**
-   * Sequence numbers that it has used and that are no payload: one for a SYN of its own, one for a FIN. Any other number
-   * means that it was sending while the kernel looked.
-   */
-  readonly beyondPayload: number;
-}
-
-/**
- * A network namespace, held open. Every method runs on a thread of its own that has entered it, and waits for it (about
- * 0.1 ms); no other thread changes its namespace. EPERM without CAP_SYS_ADMIN.
- */
-export interface Netns {
-  /** SO_NETNS_COOKIE inside it. */
-  readonly cookie: bigint;
-  /**
-   * A listening TCP socket on 127.0.0.1 or ::1 (that family alone) at a port the kernel chooses; non-blocking,
-   * close-on-exec. The caller owns the descriptor. EADDRNOTAVAIL: loopback is down, or without IPv6. EAFNOSUPPORT.
-   */
-  listen(family: 4 | 6, backlog: number): { readonly fd: number; readonly port: number };
-  /** An unconnected TCP socket; non-blocking, close-on-exec. The caller owns the descriptor. */
-  socket(family: 4 | 6): number;
-  /**
-   * Every TCP connection that is not LISTEN, TIME_WAIT or CLOSE. One that is made or ends meanwhile may be in it or not.
-   * ENOENT: the kernel has no inet_diag.
-   */
-  connections(): TcpConnection[];
-  /**
-   * Ends one for both applications: this side's gets ECONNABORTED, the other's ECONNRESET. False: it is not there any
-   * more; a later connection with its addresses and ports is left alone. EPERM without CAP_NET_ADMIN; EOPNOTSUPP when
-   * the kernel lacks CONFIG_INET_DIAG_DESTROY.
-   */
-  destroy(connection: TcpConnection): boolean;
-  /** Sockets made here stay open. */
-  close(): void;
-}
-
-/**
- * A connected SOCK_SEQPACKET Unix socket that carries descriptors. Keeps the process alive while it receives. What a
- * callback throws is an uncaughtException.
- */
-export interface FdChannel {
-  /** Who connected or listened, by the kernel's word (SO_PEERCRED), at that moment. `pid` 0: of another namespace. */
-  readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
-  /**
-   * 1 to 65536 bytes and at most 16 descriptors, which stay the caller's. EAGAIN when the peer does not read (some 200
-   * KiB or 250 messages wait); EPIPE or ECONNRESET when it is gone.
-   */
-  send(message: Uint8Array, descriptors?: readonly number[]): void;
-  /**
-   * Once. Received descriptors (close-on-exec) are the callback's to close. `onEnd`: the peer closed, or with an error:
-   * ECONNRESET, the peer closed before it had read everything; EMSGSIZE or EBADMSG, the peer sent more than a channel
-   * carries, or descriptors were lost because this process may open no more. The channel is closed then, as after
-   * `close()`, which calls nothing.
-   */
-  receive(
-    onMessage: (message: Buffer, descriptors: number[]) => void,
-    onEnd: (error?: NativeError) => void,
-  ): void;
-  close(): void;
-}
-
-/**
- * Accepts TCP connections on the event loop, 64 per turn at most, from construction until `close()`, which closes the
- * listening socket. Keeps the process alive unless paused.
- */
-export interface Acceptor {
-  /** Connections wait in the backlog. */
-  pause(): void;
-  resume(): void;
-  close(): void;
-}
-
-/**
- * `isOver`: nothing is accepted any more and everything is closed. Else (EMFILE, ENFILE, ENOBUFS, ENOMEM) it is tried
- * again every 100 ms, and said again only after an attempt has succeeded.
- */
-export type OnAcceptError = (error: NativeError, isOver: boolean) => void;
-
-export interface Native {
-  /** `path` like /proc/PID/ns/net. ENOENT; EINVAL when it is no network namespace; EPERM. */
-  readonly Netns: { open(path: string): Netns };
-  /**
-   * Listens on a Unix socket, whose file gets mode 0600 and goes with `close()`. Removes a file that a dead process has
-   * left; EADDRINUSE when somebody listens or it is no socket; ENAMETOOLONG from 108 bytes on. Whom `peer` should not
-   * be, the caller closes. What a callback throws is an uncaughtException.
-   */
-  listenChannel(path: string, onChannel: (channel: FdChannel) => void, onError: OnAcceptError): Handle;
-  /** Does not wait. ENOENT, ECONNREFUSED: nobody listens; EACCES; EAGAIN: the listener's backlog is full. */
-  connectChannel(path: string): FdChannel;
-  /**
-   * Takes over a listening TCP socket, unless it throws: EBADF, ENOTSOCK, EPROTONOSUPPORT (not TCP), EINVAL (not
-   * listening). `fd` is non-blocking, close-on-exec and the callback's to close. What a callback throws is an
-   * uncaughtException.
-   */
-  readonly Acceptor: new (
-    fd: number,
-    onConnection: (fd: number, remotePort: number) => void,
-    onError: OnAcceptError,
-  ) => Acceptor;
-  /**
-   * Connects a TCP socket, which stays the caller's and becomes non-blocking. `address`: 16 bytes as in TcpEnd; a socket
-   * of family 4 takes only v4-mapped ones (EAFNOSUPPORT). `done` is called once, never before the return, and with
-   * everything that is no wrong argument: ECONNREFUSED, ETIMEDOUT (also after `timeoutMs`, 1 to 2^31 - 1),
-   * EADDRNOTAVAIL, EBADF. After `close()` it is not called; the socket is then the caller's to close, and has to be.
-   */
-  connectTcp(
-    fd: number,
-    address: Uint8Array,
-    port: number,
-    timeoutMs: number,
-    done: (error?: NativeError) => void,
-  ): Handle;
-  /** Closes a socket so that the peer gets RST, unless another descriptor has it open too. EBADF, ENOTSOCK. */
-  resetSocket(fd: number): void;
-  /** 3 or more. EBADF. */
-  closeDescriptor(fd: number): void;
+export interface Native extends NativeSockets {
   readonly BpfObject: new (path: string) => BpfObject;
   readonly BpfProgram: { open(pinPath: string): BpfProgram };
   readonly BpfLink: { open(pinPath: string): BpfLink };

@@ -25,7 +25,8 @@ export async function hold(
 ): Promise<Holder> {
   const argv = [program("hold"), address, String(port), String(count)];
   const child = from.spawn(sourcePort === undefined ? argv : [...argv, String(sourcePort)]);
-  if (child.stdout === null || child.stdin === null) throw new Error("hold connections: no pipes to the program");
+  if (child.stdout === null || child.stdin === null)
+    throw new Error("hold connections: no pipes to the program");
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (): Promise<Held> => {
     const { value, done } = await lines.next();

@@ -12,6 +12,7 @@ export function socketTo(address: string, port: number, parts: Partial<TcpConnec
     state: 1,
     local: { address: bytes(address.includes(":") ? "2001:db8:1::5" : "203.0.113.5"), port: 40_000 },
     remote: { address: bytes(address), port },
+    interfaceIndex: 0,
     cookie: cookies,
     inode: cookies,
     uid: 0,

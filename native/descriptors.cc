@@ -1,0 +1,54 @@
+#include "descriptors.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "arguments.h"
+#include "error.h"
+
+namespace podgate {
+namespace {
+
+// Linux closes the descriptor even when it tells of an error, except for EBADF.
+void CloseDescriptor(const Napi::CallbackInfo& info) {
+  int fd = DescriptorArgument(info, 0);
+  if (close(fd) != 0 && errno == EBADF) Fail(info.Env(), "close descriptor " + std::to_string(fd), errno);
+}
+
+void ResetSocket(const Napi::CallbackInfo& info) {
+  int fd = DescriptorArgument(info, 0);
+  struct linger at_once = {1, 0};
+  // Refused only for what is no open socket, which is then not closed: it may be something that is still needed.
+  if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) != 0) {
+    Fail(info.Env(), "reset socket " + std::to_string(fd), errno);
+  }
+  close(fd);
+}
+
+}  // namespace
+
+int DescriptorArgument(const Napi::CallbackInfo& info, size_t index) {
+  return static_cast<int>(IntegerOf(info[index], "descriptor", 3, INT_MAX));
+}
+
+int CheckTcp(int fd, int* family) {
+  int protocol = 0;
+  socklen_t size = sizeof(protocol);
+  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0) return errno;
+  size = sizeof(*family);
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, family, &size) != 0) return errno;
+  bool is_ip = *family == AF_INET || *family == AF_INET6;
+  return is_ip && protocol == IPPROTO_TCP ? 0 : EPROTONOSUPPORT;
+}
+
+void RegisterDescriptorFunctions(Napi::Env env, Napi::Object exports) {
+  exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor"));
+  exports.Set("resetSocket", Napi::Function::New<ResetSocket>(env, "resetSocket"));
+}
+
+}  // namespace podgate

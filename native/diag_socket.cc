@@ -1,0 +1,129 @@
+#include "diag_socket.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <algorithm>
+
+namespace podgate {
+namespace {
+
+// The kernel fills at most 32 KiB of it at once.
+constexpr size_t kBufferSize = 64 * 1024;
+// The kernel answers at once. Who waits is the event loop, so it must not wait for ever.
+constexpr struct timeval kPatience = {5, 0};
+
+// The attribute INET_DIAG_INFO among those that follow a message.
+const uint8_t* FindInfo(const uint8_t* attributes, size_t length, size_t* info_length) {
+  while (length >= sizeof(struct rtattr)) {
+    struct rtattr header;
+    memcpy(&header, attributes, sizeof(header));
+    if (header.rta_len < sizeof(header) || header.rta_len > length) return nullptr;
+    if (header.rta_type == INET_DIAG_INFO) {
+      *info_length = header.rta_len - sizeof(header);
+      return attributes + sizeof(header);
+    }
+    size_t step = std::min(length, size_t{RTA_ALIGN(header.rta_len)});
+    attributes += step;
+    length -= step;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+int DiagSocket::Open() {
+  fd_ = UniqueFd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  // EPROTONOSUPPORT: no sock_diag at all.
+  if (!fd_.Valid()) return errno == EPROTONOSUPPORT ? ENOENT : errno;
+  struct sockaddr_nl kernel = {};
+  kernel.nl_family = AF_NETLINK;
+  // Connected, nobody but the kernel can send to it.
+  if (connect(fd_.Get(), reinterpret_cast<struct sockaddr*>(&kernel), sizeof(kernel)) != 0) return errno;
+  if (setsockopt(fd_.Get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof(kPatience)) != 0) return errno;
+  buffer_.resize(kBufferSize);
+  return 0;
+}
+
+int DiagSocket::Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question, const Take& take) {
+  if (int error = Send(type, flags, question)) return error;
+  Progress progress = Progress::kMore;
+  bool interrupted = false;
+  while (progress == Progress::kMore) {
+    size_t length = 0;
+    if (int error = Receive(&length)) return error;
+    if (int error = Parse(length, take, &progress, &interrupted)) return error;
+  }
+  return interrupted ? EINTR : 0;
+}
+
+int DiagSocket::Send(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question) {
+  struct {
+    struct nlmsghdr header;
+    struct inet_diag_req_v2 question;
+  } request = {};
+  request.header.nlmsg_len = sizeof(request);
+  request.header.nlmsg_type = type;
+  request.header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+  request.header.nlmsg_seq = ++sequence_;
+  request.question = question;
+  ssize_t sent = 0;
+  do {
+    sent = send(fd_.Get(), &request, sizeof(request), 0);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) return errno;
+  return static_cast<size_t>(sent) == sizeof(request) ? 0 : EIO;
+}
+
+int DiagSocket::Receive(size_t* length) {
+  struct iovec part = {buffer_.data(), buffer_.size()};
+  struct msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  ssize_t got = 0;
+  do {
+    got = recvmsg(fd_.Get(), &message, 0);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return errno == EAGAIN ? ETIMEDOUT : errno;
+  if (got == 0 || (message.msg_flags & MSG_TRUNC) != 0) return EBADMSG;
+  *length = static_cast<size_t>(got);
+  return 0;
+}
+
+int DiagSocket::Parse(size_t length, const Take& take, Progress* progress, bool* interrupted) {
+  for (size_t at = 0; at < length && *progress == Progress::kMore;) {
+    struct nlmsghdr header;
+    if (length - at < sizeof(header)) return EBADMSG;
+    memcpy(&header, buffer_.data() + at, sizeof(header));
+    if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > length - at) return EBADMSG;
+    const uint8_t* payload = buffer_.data() + at + sizeof(header);
+    size_t payload_length = header.nlmsg_len - sizeof(header);
+    at += NLMSG_ALIGN(header.nlmsg_len);
+    if (header.nlmsg_seq != sequence_) continue;  // the rest of an answer that was given up
+    if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) *interrupted = true;
+    if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) {
+      int32_t status = 0;  // 0 or a negative errno; of a dump's end, only since Linux 4.16
+      if (payload_length >= sizeof(status)) memcpy(&status, payload, sizeof(status));
+      if (status > 0) return EBADMSG;
+      if (status < 0) return -status;
+      *progress = Progress::kDone;
+    } else if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY) {
+      struct inet_diag_msg message;
+      if (payload_length < sizeof(message)) return EBADMSG;
+      memcpy(&message, payload, sizeof(message));
+      size_t info_length = 0;
+      const uint8_t* info = FindInfo(payload + NLMSG_ALIGN(sizeof(message)),
+                                     payload_length - std::min(payload_length, size_t{NLMSG_ALIGN(sizeof(message))}),
+                                     &info_length);
+      take(message, info, info_length);
+    }
+  }
+  return 0;
+}
+
+}  // namespace podgate

@@ -1,0 +1,37 @@
+// A netlink socket that talks to the kernel's sock_diag: one request, then its whole answer.
+#pragma once
+
+#include <linux/inet_diag.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <functional>
+#include <vector>
+
+#include "fd.h"
+
+namespace podgate {
+
+class DiagSocket {
+ public:
+  // `info`: what INET_DIAG_INFO holds, null without one.
+  using Take = std::function<void(const struct inet_diag_msg& message, const uint8_t* info, size_t info_length)>;
+
+  // Each returns 0 or a positive errno.
+  int Open();
+  // `type` and `flags` are netlink's. `take` is called for every socket in the answer.
+  // EINTR: the table changed so that the answer may be inconsistent.
+  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question, const Take& take);
+
+ private:
+  enum class Progress { kMore, kDone };
+  int Send(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question);
+  int Receive(size_t* length);
+  int Parse(size_t length, const Take& take, Progress* progress, bool* interrupted);
+
+  UniqueFd fd_;
+  uint32_t sequence_ = 0;
+  std::vector<uint8_t> buffer_;
+};
+
+}  // namespace podgate

@@ -1,0 +1,139 @@
+#include "netns.h"
+
+#include <errno.h>
+#include <linux/nsfs.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
+#include "addon.h"
+#include "arguments.h"
+#include "error.h"
+#include "netns_connection.h"
+#include "netns_thread.h"
+
+namespace podgate {
+namespace {
+
+constexpr int kNetnsCookieOption = 71;  // SO_NETNS_COOKIE, Linux 5.14; missing in older headers
+constexpr const char* kNoDiag = "this kernel cannot list connections: it needs CONFIG_INET_DIAG (module tcp_diag)";
+constexpr const char* kNoDestroy = "this kernel cannot end connections: it needs CONFIG_INET_DIAG_DESTROY";
+constexpr uint8_t kLoopback4[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
+constexpr uint8_t kLoopback6[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+
+int MakeSocket(int family, UniqueFd* made) {
+  *made = UniqueFd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  return made->Valid() ? 0 : errno;
+}
+
+int MakeListener(int family, int backlog, UniqueFd* made, uint16_t* port) {
+  UniqueFd fd;
+  if (int error = MakeSocket(family, &fd)) return error;
+  int on = 1;
+  if (family == AF_INET6 && setsockopt(fd.Get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) return errno;
+  struct sockaddr_storage address;
+  socklen_t length = SocketAddress(family, family == AF_INET ? kLoopback4 : kLoopback6, 0, &address);
+  struct sockaddr* pointer = reinterpret_cast<struct sockaddr*>(&address);
+  if (bind(fd.Get(), pointer, length) != 0 || listen(fd.Get(), backlog) != 0) return errno;
+  if (getsockname(fd.Get(), pointer, &length) != 0) return errno;
+  *port = PortOf(address);
+  *made = std::move(fd);
+  return 0;
+}
+
+int ReadCookie(uint64_t* cookie) {
+  UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  socklen_t size = sizeof(*cookie);
+  if (!fd.Valid() || getsockopt(fd.Get(), SOL_SOCKET, kNetnsCookieOption, cookie, &size) != 0) return errno;
+  return 0;
+}
+
+std::string Name(int family) { return family == AF_INET ? "IPv4" : "IPv6"; }
+
+}  // namespace
+
+Napi::Function Netns::Define(Napi::Env env) {
+  return DefineClass(env, "Netns",
+                     {StaticMethod<&Netns::Open>("open"), InstanceMethod<&Netns::Listen>("listen"),
+                      InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Connections>("connections"),
+                      InstanceMethod<&Netns::Destroy>("destroy"), InstanceMethod<&Netns::Close>("close")});
+}
+
+Napi::Value Netns::Open(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string path = PathArgument(info, 0, "path");
+  std::string operation = "open network namespace " + path;
+  // Non-blocking, because the path may turn out to be a FIFO.
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd.Valid()) Fail(env, operation, errno);
+  if (ioctl(fd.Get(), NS_GET_NSTYPE) != CLONE_NEWNET) Fail(env, operation, EINVAL, "it is not a network namespace");
+  return ConstructWith(env, &Addon::netns, std::move(fd));
+}
+
+Netns::Netns(const Napi::CallbackInfo& info) : ObjectWrap(info), fd_(TakeHandover(info.Env())) {
+  Napi::Env env = info.Env();
+  if (!fd_.Valid()) FailType(env, "a Netns cannot be constructed: call Netns.open");
+  uint64_t cookie = 0;
+  const char* operation = "enter network namespace";
+  if (int error = Inside(env, operation, [&] { return ReadCookie(&cookie); })) Fail(env, operation, error);
+  info.This().As<Napi::Object>().DefineProperty(
+      Napi::PropertyDescriptor::Value("cookie", Napi::BigInt::New(env, cookie), napi_enumerable));
+}
+
+int Netns::Inside(Napi::Env env, const std::string& operation, const std::function<int()>& act) {
+  if (!fd_.Valid()) FailClosed(env, operation);
+  return RunInNetns(fd_.Get(), act);
+}
+
+Napi::Value Netns::Listen(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int family = FamilyOf(info[0]);
+  int backlog = static_cast<int>(IntegerOf(info[1], "backlog", 1, 65535));
+  UniqueFd fd;
+  uint16_t port = 0;
+  std::string operation = "listen on " + Name(family) + " loopback";
+  int error = Inside(env, operation, [&] { return MakeListener(family, backlog, &fd, &port); });
+  if (error != 0) Fail(env, operation, error);
+  Napi::Object listener = Napi::Object::New(env);
+  listener.Set("port", Napi::Number::New(env, port));
+  listener.Set("fd", Napi::Number::New(env, fd.Get()));
+  fd.Release();
+  return listener;
+}
+
+Napi::Value Netns::Socket(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int family = FamilyOf(info[0]);
+  UniqueFd fd;
+  std::string operation = "make " + Name(family) + " socket";
+  if (int error = Inside(env, operation, [&] { return MakeSocket(family, &fd); })) Fail(env, operation, error);
+  Napi::Value number = Napi::Number::New(env, fd.Get());
+  fd.Release();
+  return number;
+}
+
+Napi::Value Netns::Connections(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::vector<TcpConnection> connections;
+  const char* operation = "list connections";
+  int error = Inside(env, operation, [&] { return ListConnections(&connections); });
+  if (error != 0) Fail(env, operation, error, error == ENOENT ? kNoDiag : "");
+  Napi::Array array = Napi::Array::New(env, connections.size());
+  for (uint32_t at = 0; at < connections.size(); at++) {
+    Napi::HandleScope scope(env);
+    array.Set(at, ConnectionToObject(env, connections[at]));
+  }
+  return array;
+}
+
+Napi::Value Netns::Destroy(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  TcpConnection connection = ConnectionFromObject(info[0]);
+  const char* operation = "end connection";
+  int error = Inside(env, operation, [&] { return DestroyConnection(connection); });
+  if (error == 0 || error == ENOENT) return Napi::Boolean::New(env, error == 0);
+  Fail(env, operation, error, error == EOPNOTSUPP ? kNoDestroy : "");
+}
+
+void Netns::Close(const Napi::CallbackInfo&) { fd_.Reset(); }
+
+}  // namespace podgate

@@ -1,0 +1,32 @@
+// A network namespace, held open: makes sockets inside it and reads and ends its connections.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <string>
+
+#include "fd.h"
+
+namespace podgate {
+
+class Netns : public Napi::ObjectWrap<Netns> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+  explicit Netns(const Napi::CallbackInfo& info);
+
+ private:
+  static Napi::Value Open(const Napi::CallbackInfo& info);
+  Napi::Value Listen(const Napi::CallbackInfo& info);
+  Napi::Value Socket(const Napi::CallbackInfo& info);
+  Napi::Value Connections(const Napi::CallbackInfo& info);
+  Napi::Value Destroy(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+
+  // Runs `act` inside, on another thread. Throws ERR_CLOSED; else returns 0 or a positive errno.
+  int Inside(Napi::Env env, const std::string& operation, const std::function<int()>& act);
+
+  UniqueFd fd_;
+};
+
+}  // namespace podgate

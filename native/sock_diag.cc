@@ -1,0 +1,104 @@
+#include "sock_diag.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+
+#include "diag_socket.h"
+#include "tcp_sequence.h"
+
+namespace podgate {
+namespace {
+
+// Not TIME_WAIT, CLOSE and LISTEN: nobody can read from those or write to them.
+constexpr uint32_t kOpenStates = (1u << TCP_ESTABLISHED) | (1u << TCP_SYN_SENT) | (1u << TCP_SYN_RECV) |
+                                 (1u << TCP_FIN_WAIT1) | (1u << TCP_FIN_WAIT2) | (1u << TCP_CLOSE_WAIT) |
+                                 (1u << TCP_LAST_ACK) | (1u << TCP_CLOSING);
+// In idiag_timer. Such a "socket" is only the memory of one, whatever state it shows.
+constexpr uint8_t kTimeWaitTimer = 3;
+constexpr int kAttempts = 5;
+
+void CopyAddress(int family, const __be32* from, uint8_t* to) {
+  if (family == AF_INET6) {
+    memcpy(to, from, kAddressLength);
+    return;
+  }
+  memcpy(to, kMappedPrefix, sizeof(kMappedPrefix));
+  memcpy(to + sizeof(kMappedPrefix), from, sizeof(*from));
+}
+
+TcpConnection FromMessage(const struct inet_diag_msg& message, const uint8_t* info, size_t info_length) {
+  TcpConnection connection;
+  connection.family = message.idiag_family;
+  connection.state = message.idiag_state;
+  CopyAddress(connection.family, message.id.idiag_src, connection.local);
+  CopyAddress(connection.family, message.id.idiag_dst, connection.remote);
+  connection.local_port = ntohs(message.id.idiag_sport);
+  connection.remote_port = ntohs(message.id.idiag_dport);
+  connection.interface = message.id.idiag_if;
+  connection.inode = message.idiag_inode;
+  connection.uid = message.idiag_uid;
+  connection.beyond_payload = BeyondPayload(info, info_length, message.idiag_wqueue);
+  connection.cookie = message.id.idiag_cookie[0] | (static_cast<uint64_t>(message.id.idiag_cookie[1]) << 32);
+  return connection;
+}
+
+void PutAddress(int family, const uint8_t* from, __be32* to) {
+  if (family == AF_INET6) {
+    memcpy(to, from, kAddressLength);
+  } else {
+    memcpy(to, from + sizeof(kMappedPrefix), sizeof(*to));
+  }
+}
+
+struct inet_diag_req_v2 QuestionAbout(const TcpConnection& connection) {
+  struct inet_diag_req_v2 question = {};
+  question.sdiag_family = static_cast<uint8_t>(connection.family);
+  question.sdiag_protocol = IPPROTO_TCP;
+  question.idiag_states = ~0u;
+  question.id.idiag_sport = htons(connection.local_port);
+  question.id.idiag_dport = htons(connection.remote_port);
+  PutAddress(connection.family, connection.local, question.id.idiag_src);
+  PutAddress(connection.family, connection.remote, question.id.idiag_dst);
+  question.id.idiag_if = connection.interface;
+  question.id.idiag_cookie[0] = static_cast<uint32_t>(connection.cookie);
+  question.id.idiag_cookie[1] = static_cast<uint32_t>(connection.cookie >> 32);
+  return question;
+}
+
+int ListFamily(DiagSocket& diag, int family, std::vector<TcpConnection>* connections) {
+  struct inet_diag_req_v2 question = {};
+  question.sdiag_family = static_cast<uint8_t>(family);
+  question.sdiag_protocol = IPPROTO_TCP;
+  question.idiag_states = kOpenStates;
+  question.idiag_ext = 1 << (INET_DIAG_INFO - 1);
+  size_t before = connections->size();
+  int error = EINTR;
+  for (int attempt = 0; attempt < kAttempts && error == EINTR; attempt++) {
+    connections->resize(before);
+    error = diag.Ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, question, [&](const struct inet_diag_msg& message, const uint8_t* info, size_t info_length) {
+      if (message.idiag_family != family || message.idiag_timer == kTimeWaitTimer) return;
+      connections->push_back(FromMessage(message, info, info_length));
+    });
+  }
+  return error == EINTR ? EAGAIN : error;
+}
+
+}  // namespace
+
+int ListConnections(std::vector<TcpConnection>* connections) {
+  DiagSocket diag;
+  if (int error = diag.Open()) return error;
+  if (int error = ListFamily(diag, AF_INET, connections)) return error;
+  return ListFamily(diag, AF_INET6, connections);
+}
+
+int DestroyConnection(const TcpConnection& connection) {
+  DiagSocket diag;
+  if (int error = diag.Open()) return error;
+  int error = diag.Ask(SOCK_DESTROY, NLM_F_ACK, QuestionAbout(connection), [](const struct inet_diag_msg&, const uint8_t*, size_t) {});
+  return error == ESTALE ? ENOENT : error;
+}
+
+}  // namespace podgate
