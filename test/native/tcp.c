@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <node_api.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -102,12 +103,34 @@ static napi_value reset(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+/* exchange(a, b): one byte from a to b and one back; waits, blocking or not. */
+static napi_value exchange(napi_env env, napi_callback_info info)
+{
+	size_t count = 2;
+	napi_value arguments[2];
+	int fds[2] = { -1, -1 };
+
+	napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+	for (int i = 0; i < 2; i++)
+		napi_get_value_int32(env, arguments[i], &fds[i]);
+	for (int i = 0; i < 2; i++) {
+		struct pollfd arrival = { .fd = fds[1 - i], .events = POLLIN };
+		char byte = 'x';
+
+		if (send(fds[i], &byte, 1, MSG_NOSIGNAL) != 1 || poll(&arrival, 1, 10000) != 1 ||
+		    recv(fds[1 - i], &byte, 1, 0) != 1)
+			return fail(env, "exchange a byte");
+	}
+	return NULL;
+}
+
 static napi_value init(napi_env env, napi_value exports)
 {
 	napi_property_descriptor functions[] = {
 		{ "pair", NULL, pair, NULL, NULL, NULL, napi_default, NULL },
 		{ "unconnected", NULL, unconnected, NULL, NULL, NULL, napi_default, NULL },
 		{ "listening", NULL, listening, NULL, NULL, NULL, napi_default, NULL },
+		{ "exchange", NULL, exchange, NULL, NULL, NULL, napi_default, NULL },
 		{ "reset", NULL, reset, NULL, NULL, NULL, napi_default, NULL },
 	};
 

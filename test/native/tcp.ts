@@ -14,6 +14,8 @@ interface Tcp {
   unconnected(): number;
   listening(): number;
   reset(fd: number): void;
+  /** One byte there and one back; waits for them. Throws when they do not arrive. */
+  exchange(a: number, b: number): void;
 }
 
 /** Compiles tcp.c once per version of it, and loads it. */
@@ -88,12 +90,24 @@ export function openPipes(): number {
   return new Set(targets.filter((target) => target.startsWith("pipe:"))).size;
 }
 
+/** Directories in /proc of the pumps' threads of this process. */
+export function pumpThreads(): string[] {
+  const tasks = readdirSync("/proc/self/task").map((task) => `/proc/self/task/${task}`);
+  return tasks.filter((task) => readFileSync(`${task}/comm`, "utf8").trim() === "podgate-pump");
+}
+
 /** CPU time in milliseconds that the pumps' threads of this process have used. */
 export function pumpCpu(): number {
-  const tasks = readdirSync("/proc/self/task").map((task) => `/proc/self/task/${task}`);
-  const ours = tasks.filter((task) => readFileSync(`${task}/comm`, "utf8").trim() === "podgate-pump");
-  const nanoseconds = ours.map((task) => Number(readFileSync(`${task}/schedstat`, "utf8").split(" ")[0]));
+  const nanoseconds = pumpThreads().map((task) =>
+    Number(readFileSync(`${task}/schedstat`, "utf8").split(" ")[0]),
+  );
   return nanoseconds.reduce((sum, each) => sum + each, 0) / 1e6;
+}
+
+/** Memory of this process that is not a file's, in bytes. */
+export function residentBytes(): number {
+  const kilobytes = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  return Number(kilobytes) * 1024;
 }
 
 export function closeAll(...descriptors: number[]): void {
