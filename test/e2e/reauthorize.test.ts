@@ -1,4 +1,5 @@
 /** Open connections when what allowed them changes: tests 34 and 35 of the list of trust, and what belongs to them. */
+import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
@@ -50,7 +51,6 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
   });
 
   afterAll(async () => {
-    if (process.env.SHOW) console.log((await stage.log()).split("\n").filter((l) => !l.includes('"msg":"verdict"')).join("\n"), await stage.lab.log("podgate-system", stage.agent, "socket-broker"));
     await stage?.close();
   });
 
@@ -127,14 +127,15 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
       await apply(guard("vault", "open", [DENIES_KNOWN_FOES]));
       await stage.until("foes/a", "open.vault:80", { IPv4: { saw: "EPERM" } });
       const before = (await revocations()).length;
-      const stranger = pod("foes", "stranger", { uid: "5ad00000-0000-4000-8000-000000000001" });
+      const uid = randomUUID();
+      const stranger = pod("foes", "stranger", { uid });
       const handle = await stage.lab.runUnannounced(stranger);
       const at = stage.service("open.vault:80");
       const holder = await hold(handle, at.IPv4, at.port, 3);
       holders.push(holder);
       await settle();
       expect(await holder.talk()).toEqual(all(3, "ok"));
-      await apply(stranger);
+      stage.lab.api.store.create("pods", stranger as never, { uid });
       await revoked(before, 3);
       expect(await holder.talk()).toEqual(all(3, ABORTED));
     });
