@@ -54,7 +54,10 @@ const LOOKS = 2;
 const BETWEEN_LOOKS_MS = 500;
 /** A namespace that cannot be read may be on its way out. */
 const RETRY_MS = 200;
-/** Who dialled a connection that was sending is asked again; one that never pauses counts as dialled by the pod. */
+/**
+ * Readings until it is clear who dialled a connection that is to end: one that never pauses counts as dialled by the
+ * pod, and "accepted" needs two, since a pod that sends single bytes as fast as it can is taken for that once in 300.
+ */
 const MOST_TIMES = 4;
 const UNCLEAR_MS = 10;
 /** Pods looked at at a time, and connections of each ended at a time. */
@@ -148,23 +151,23 @@ class Pass {
 
   async #netns(podUid: string, place: NetnsPlace): Promise<void> {
     const { table, clock } = this.#options;
-    let asked: ReadonlySet<bigint> | undefined;
+    let before: ReadonlyMap<bigint, boolean | undefined> | undefined;
     for (let times = 1; ; times++) {
-      const open = await table.connections(place);
-      const unclear = new Set<bigint>();
+      const unclear = new Map<bigint, boolean | undefined>();
       const revoked: (() => Promise<void>)[] = [];
-      for (const socket of open) {
+      for (const socket of await table.connections(place)) {
         if (this.#turns.isOver()) await this.#turns.pause();
-        if (asked?.has(socket.cookie) === false) continue;
+        if (before?.has(socket.cookie) === false) continue;
         const found = this.#revocation(podUid, socket);
         if (found === undefined) continue;
-        const dialled = isDialled(socket) ?? (times === MOST_TIMES ? true : undefined);
-        if (dialled === undefined) unclear.add(socket.cookie);
-        else if (dialled) revoked.push(() => this.#end(place, socket, found));
+        const dialled = isDialled(socket);
+        const what = whatToDo(dialled, before?.get(socket.cookie), times);
+        if (what === "end") revoked.push(() => this.#end(place, socket, found));
+        if (what === "ask again") unclear.set(socket.cookie, dialled);
       }
       await inParallel(revoked, (end) => end());
       if (unclear.size === 0) return;
-      asked = unclear;
+      before = unclear;
       await clock.sleep(UNCLEAR_MS);
     }
   }
@@ -188,6 +191,18 @@ class Pass {
     this.#own ??= this.#options.ownSockets();
     return this.#own.has(inode);
   }
+}
+
+/** With a connection that is denied. `before`: what the reading before said of it. */
+function whatToDo(
+  dialled: boolean | undefined,
+  before: boolean | undefined,
+  times: number,
+): "end" | "leave" | "ask again" {
+  if (dialled === true) return "end";
+  if (dialled === false && before === false) return "leave";
+  if (times < MOST_TIMES) return "ask again";
+  return dialled === false ? "leave" : "end";
 }
 
 function placeOf({ address, port }: TcpConnection["local"]): Place {

@@ -100,14 +100,17 @@ describe("a look", () => {
     expect(left()).toEqual([accepted, proxys]);
   });
 
-  test("asks again who dialled what was sending, and ends what never pauses", async () => {
+  test("asks again who dialled what was sending, and ends what never pauses or was accepted but once", async () => {
     const settles = socketTo(...LEDGER, { beyondPayload: -1448 });
     const sends = socketTo(...LEDGER, { beyondPayload: 2896 });
+    const doubtful = socketTo(...LEDGER, { beyondPayload: 0 });
     let reads = 0;
     const { reauthorizer, left } = rig({
-      open: { 1: [settles, sends] },
+      open: { 1: [settles, sends, doubtful] },
       onRead: (cookie, tables) => {
-        if (cookie === 1n && ++reads === 2) tables.set(1n, [{ ...settles, beyondPayload: 0 }, sends]);
+        if (cookie === 1n && ++reads === 2) {
+          tables.set(1n, [{ ...settles, beyondPayload: 0 }, sends, { ...doubtful, beyondPayload: 1 }]);
+        }
       },
     });
     reauthorizer.learn(runs()(parts));
