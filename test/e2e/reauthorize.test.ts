@@ -229,6 +229,34 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
     }
   });
 
+  test("that go through the proxy end there, once each, also by a rule that only a connection can decide", async () => {
+    const byPort = (expression: string) => [
+      {
+        expressions: [`conn.k8s.pod.metadata.namespace == "foes" && conn.client_port ${expression}`],
+        actions: [{ type: "deny" }],
+      },
+    ];
+    await apply(guard("vault", "next", byPort("< 1")));
+    await stage.until("foes/a", "next.vault:80", {
+      IPv4: { saw: "vault/next" },
+      IPv6: { saw: "vault/next" },
+    });
+    const before = (await revocations()).length;
+    const proxied = await Promise.all([
+      open("foes/a", "next.vault:80", "IPv4", 3),
+      open("foes/b", "next.vault:80", "IPv6", 3),
+    ]);
+    const friends = await open("friends/a", "next.vault:80", "IPv4", 3);
+    expect(await talks([...proxied, friends])).toEqual(all(9, "ok"));
+    await apply(guard("vault", "next", byPort("> 1")));
+    const lines = await revoked(before, 6);
+    expect(lines.every(({ layer }) => layer === "proxy")).toBe(true);
+    expect(await talks(proxied)).toEqual(all(6, "ECONNRESET"));
+    expect(await talks([friends])).toEqual(all(3, "ok"));
+    await settle();
+    expect(await revocations()).toHaveLength(before + 6);
+  });
+
   test("that a pod accepted are not the pod's to be judged by, wherever their other side comes from", async () => {
     await apply(guard("vault", "source", [ALLOWS]), guard("vault", "open", [ALLOWS]));
     await stage.until("foes/b", "open.vault:80", { IPv4: { saw: "vault/open" } });
