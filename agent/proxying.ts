@@ -10,6 +10,7 @@ import type { KernelMap } from "./dataplane/table.ts";
 import { connectionAhead, familyOf, NO_CONTEXT } from "./guard/context.ts";
 import type { Travelled } from "./guard/travel.ts";
 import type { Clock } from "./model/clock.ts";
+import { unresolved } from "./model/identity.ts";
 import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
@@ -184,8 +185,9 @@ export class Proxying {
 
   /** Never throws: what cannot be decided is denied. */
   #decide(caller: Caller): Told {
-    const named = this.#parts.narrator.caller(caller.entry.pod);
+    let named: NamedCaller = { identity: unresolved("") };
     try {
+      named = this.#parts.narrator.caller(caller.entry.pod);
       return { ...this.#rule(caller, named), named };
     } catch (error) {
       return {
