@@ -111,6 +111,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
       pinPath,
       cgroupRoot,
       eventsPerSecond: 10,
+      agentDownAfter: 5000,
       onMissing: (operation, why) => missing.push(`${operation}: ${why}`),
     });
     try {
