@@ -30,7 +30,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
         pod("apps", "client"),
       ],
     ]);
-    await stage.startAgent();
+    await stage.startAgentAlone();
   });
 
   afterAll(() => stage?.close());
@@ -72,7 +72,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     await stage.stopAgent();
     expect(state().heartbeat).toBe(0n);
     const refused = await dialUndecided();
-    await stage.startAgent();
+    await stage.startAgentAlone();
     expect(await lineOf(refused, () => stage.log())).toMatchObject({ verdict: "deny", reason: "agent-down" });
     expect(await lineOf(await dialUndecided(), () => stage.log())).toMatchObject({ reason: "pending" });
   });
