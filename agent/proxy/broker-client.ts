@@ -22,6 +22,8 @@ export interface InPodListeners {
 
 /** What a broker can do. Every call rejects, within two seconds, with an Error that says why not. */
 export interface Sockets {
+  /** Whether there is a broker. */
+  readonly connected: boolean;
   listen(place: Place): Promise<InPodListeners>;
   /** An unconnected TCP socket; the caller owns it. */
   socket(place: Place, family: 4 | 6): Promise<number>;
