@@ -106,10 +106,11 @@ async function measure(
       proxy: (carried * 1000) / gbit,
     });
   }
+  const echoed = await echo(caller, carrier, seconds);
   const proxy = watchProcessors(carrier.pids);
   const connected = await connects(caller, carrier, AT_A_TIME, seconds);
   const each = (proxy() * 1e6) / connected.count;
-  return { streams, connects: { ...connected, proxy: each }, echo: await echo(caller, carrier, seconds) };
+  return { streams, connects: { ...connected, proxy: each }, echo: echoed };
 }
 
 function rowsOf(all: readonly Carrier[], samples: Samples): Omit<ProxyRows, "missing"> {

@@ -66,21 +66,25 @@ export function printProxy({ streams, answers, missing }: ProxyRows): void {
       number("Gbit/s", 6),
       number("ratio", 5),
       number("by round", 9),
-      number("machine ms/Gbit", 15),
+      number("ms/Gbit: machine", 16),
+      number("ratio", 5),
+      number("processes", 9),
       number("ratio", 5),
       number("by round", 9),
-      number("proxy ms/Gbit", 13),
+      number("proxy", 5),
     ],
-    streams.map(({ carrier, streams, gbitPerSecond, machine, own }) => [
+    streams.map(({ carrier, streams, gbitPerSecond, machine, involved, proxy }) => [
       carrier,
       String(streams),
       ...cells(gbitPerSecond, 1),
       span(gbitPerSecond),
       ...cells(machine, 0),
-      span(machine),
-      own === 0 ? "-" : own.toFixed(0),
+      ...cells(involved, 0),
+      span(involved),
+      proxy === 0 ? "-" : proxy.toFixed(0),
     ]),
   );
+  console.log("ms/Gbit is processor time; processes are sender, receiver and proxy together");
   console.log(
     `\nconnections that have a byte echoed, ${AT_A_TIME} at a time; and a byte's echo on one connection\n`,
   );
@@ -90,16 +94,18 @@ export function printProxy({ streams, answers, missing }: ProxyRows): void {
       number("per second", 10),
       number("ratio", 5),
       number("by round", 9),
+      number("proxy us each", 13),
       number("p50 us", 7),
       number("ratio", 5),
       number("by round", 9),
       number("p99 us", 7),
       number("ratio", 5),
     ],
-    answers.map(({ carrier, connectsPerSecond, p50, p99 }) => [
+    answers.map(({ carrier, connectsPerSecond, proxy, p50, p99 }) => [
       carrier,
       ...cells(connectsPerSecond, 0),
       span(connectsPerSecond),
+      proxy === 0 ? "-" : proxy.toFixed(0),
       ...cells({ ...p50, value: p50.value / 1000 }, 1),
       span(p50),
       ...cells({ ...p99, value: p99.value / 1000 }, 1),
