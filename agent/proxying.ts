@@ -10,12 +10,13 @@ import type { KernelMap } from "./dataplane/table.ts";
 import { connectionAhead, familyOf, NO_CONTEXT } from "./guard/context.ts";
 import type { Travelled } from "./guard/travel.ts";
 import type { Clock } from "./model/clock.ts";
+import { unresolved } from "./model/identity.ts";
 import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
-import { BrokerClient } from "./proxy/broker-client.ts";
+import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
 import { Listeners, type PodPlace } from "./proxy/listeners.ts";
 import type { Limits } from "./proxy/quota.ts";
-import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
+import { type Caller, type OpenConnection, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import { logOf, Recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
@@ -58,6 +59,8 @@ export class Proxying {
   #latest: Reconciled | undefined;
   #recall: Recall | undefined;
   #listeners: Listeners | undefined;
+  #proxy: TcpProxy | undefined;
+  #broker: BrokerClient | undefined;
 
   constructor(options: ProxyingOptions, parts: ProxyingParts) {
     this.#options = options;
@@ -73,6 +76,16 @@ export class Proxying {
       return;
     }
     if (canRedirect) this.#open(brokerSocket);
+  }
+
+  /** Connections that the proxy has let through. */
+  get open(): ReadonlySet<OpenConnection> {
+    return this.#proxy?.open ?? new Set();
+  }
+
+  /** Undefined: there is no broker, and there will be none. */
+  get sockets(): Sockets | undefined {
+    return this.#broker;
   }
 
   learn(latest: Reconciled): void {
@@ -132,6 +145,8 @@ export class Proxying {
         }),
     });
     this.#listeners = listeners;
+    this.#proxy = proxy;
+    this.#broker = broker;
     this.#closers.push(
       () => pump.close(),
       () => broker.close(),
@@ -146,13 +161,15 @@ export class Proxying {
 
   #listen(): void {
     if (this.#latest === undefined || this.#listeners === undefined) return;
-    void this.#listeners.want(placesOf(this.#latest, this.#options.cgroupRoot));
+    const current = (uid: string) => this.#listeners?.cookieOf(uid);
+    void this.#listeners.want(placesOf(this.#latest, this.#options.cgroupRoot, current));
   }
 
   /** Never throws: what cannot be decided is denied. */
   #decide(caller: Caller): Told {
-    const named = this.#parts.narrator.caller(caller.entry.pod);
+    let named: NamedCaller = { identity: unresolved("") };
     try {
+      named = this.#parts.narrator.caller(caller.entry.pod);
       return { ...this.#rule(caller, named), named };
     } catch (error) {
       return {
@@ -237,14 +254,22 @@ function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
   return { ...(policy && { policy }), ...(rule !== undefined && { rule }) };
 }
 
-/** The namespaces of pods that may have undecided connections. In those that a pod made within itself there is no listener. */
+/**
+ * The namespaces of pods that may have undecided connections. In those that a pod made within itself there is no listener.
+ * `current`: where a pod has one already. It stays there for as long as that can be: what a pod's tasks are in is only a
+ * glance, and a container that is just being started may not have entered the pod's namespace yet.
+ */
 export function placesOf(
   { registration, undecided }: Pick<Reconciled, "registration" | "undecided">,
   root: string,
+  current: (podUid: string) => bigint | undefined,
 ): PodPlace[] {
-  return registration.registered.flatMap(({ pod, netnsCookies: [cookie], cgroupPaths: [cgroup] }) => {
+  return registration.registered.flatMap(({ pod, netnsCookies, cgroupPaths: [path] }) => {
     const needed = undecided.pods.has(pod.uid) || undecided.namespaces.has(pod.namespace);
-    if (!needed || cookie === undefined || cgroup === undefined) return [];
-    return [{ podUid: pod.uid, cookie, cgroup: cgroup.slice(root.length + 1) }];
+    const before = current(pod.uid);
+    const stays = before !== undefined && (netnsCookies.length === 0 || netnsCookies.includes(before));
+    const cookie = stays ? before : netnsCookies[0];
+    if (!needed || pod.hostNetwork || cookie === undefined || path === undefined) return [];
+    return [{ podUid: pod.uid, cookie, cgroup: path.slice(root.length + 1) }];
   });
 }

@@ -184,6 +184,7 @@ export class BrokerClient implements Sockets {
   #lose(channel: FdChannel, why: string): void {
     if (this.#channel !== channel) return;
     this.#drop(why);
+    this.#failures = 1;
     this.#options.onChange(false, why);
     this.#retry();
   }
@@ -195,7 +196,7 @@ export class BrokerClient implements Sockets {
   }
 
   #retry(): void {
-    const pause = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10));
+    const pause = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
     void this.#options.clock.sleep(pause, this.#stop.signal).then(() => this.start());
   }
 }

@@ -53,6 +53,12 @@ export class Listeners {
     return this.#open.size;
   }
 
+  /** The namespace in which a pod has listeners. */
+  cookieOf(podUid: string): bigint | undefined {
+    for (const { place } of this.#open.values()) if (place.podUid === podUid) return place.cookie;
+    return undefined;
+  }
+
   /**
    * Closes what nobody wants; opens what is missing and tries again what failed, unless the broker is away. Resolves when
    * that is done; never rejects.

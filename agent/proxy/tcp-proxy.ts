@@ -51,7 +51,7 @@ export interface ProxyOptions {
   readonly sockets: Pick<Sockets, "socket">;
   /** Takes what the kernel noted, so that nobody gets it twice. */
   readonly take: (netnsCookie: bigint, port: number, family: 4 | 6) => Undecided | undefined;
-  /** Never throws. */
+  /** Neither this nor `onOutcome` throws. */
   readonly decide: (caller: Caller) => Ruling;
   readonly onOutcome: (outcome: Outcome) => void;
   /** CLOCK_BOOTTIME, ns. */
@@ -166,23 +166,24 @@ export class TcpProxy {
       },
     };
     this.#open.add(connection);
+    let failure: string | undefined;
     try {
       const upstream = await this.#connect(place, target, stopping.signal);
-      pumped = this.#pump(client, upstream, () => this.#end(connection));
-      this.#pending.give(place.podUid);
-      onOutcome({ caller, ruling });
+      pumped = this.#pump(client, upstream, stopping.signal, () => this.#end(connection));
     } catch (error) {
+      failure = (error as Error).message;
       native.resetSocket(client);
-      this.#pending.give(place.podUid);
-      this.#end(connection);
-      onOutcome({ caller, ruling, error: (error as Error).message });
     }
+    this.#pending.give(place.podUid);
+    if (failure !== undefined) this.#end(connection);
+    onOutcome({ caller, ruling, ...(failure !== undefined && { error: failure }) });
   }
 
   /** @throws Error when a socket is none that can be pumped; `client` then stays the caller's. */
-  #pump(client: number, upstream: number, onEnd: () => void): number {
+  #pump(client: number, upstream: number, signal: AbortSignal, onEnd: () => void): number {
     const { native, pump, idleMs } = this.#options;
     try {
+      signal.throwIfAborted();
       return pump.start(client, upstream, { idleMs }, onEnd);
     } catch (error) {
       native.closeDescriptor(upstream);
