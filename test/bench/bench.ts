@@ -17,7 +17,7 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
     rounds: { type: "string", default: "45" },
     seconds: { type: "string", default: "0.15" },
-    "proxy-rounds": { type: "string", default: "9" },
+    "proxy-rounds": { type: "string", default: "7" },
     "proxy-seconds": { type: "string", default: "0.3" },
   },
 });

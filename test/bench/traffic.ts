@@ -44,7 +44,7 @@ export function connects(from: From, to: To, atATime: number, seconds: number): 
 async function load<Said>(from: From, to: To, kind: string, count: number, seconds: number): Promise<Said> {
   const { address, port } = to;
   const argv = [program("traffic"), kind, address, String(port), String(count), String(seconds)];
-  const { status, stdout, stderr } = await from.exec(argv);
+  const { status, stdout, stderr } = await from.exec(argv, { timeoutMs: 30_000 });
   if (status !== 0) throw new Error(`${kind} to ${address} port ${port}: ${stderr.trim()}`);
   return JSON.parse(stdout) as Said;
 }
