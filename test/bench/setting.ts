@@ -1,5 +1,4 @@
-/** Where connects are measured: a lab with one server, which listens on a port for each condition, and one caller. */
-
+/** Where it is measured: a lab with one server, which listens on a port for each condition, and one caller. */
 import { program } from "../e2e/support/programs.ts";
 import { must } from "../lab/command.ts";
 import type { KubeObject, Pod } from "../lab/kube-objects.ts";
@@ -8,6 +7,8 @@ import type { PodHandle } from "../lab/pod-handle.ts";
 
 /** The server's ports by what the policies say of them. On `closed` nobody listens. */
 export const ports = { open: 8080, byNamespace: 8081, byPod: 8082, denied: 8083, closed: 8084 } as const;
+/** Its `peer` for traffic: what connects to the second one has to go through the proxy while an agent runs. */
+export const trafficPorts = { direct: 9000, proxied: 9001 } as const;
 
 export const CALLER = {
   namespace: "team-0",
@@ -41,7 +42,7 @@ function server(): KubeObject {
   const pod: Pod = {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name: "server", namespace: "bench" },
+    metadata: { name: "server", namespace: "bench", labels: { app: "server" } },
     spec: {
       containers: [
         {
@@ -49,6 +50,12 @@ function server(): KubeObject {
           image: "podgate/lab",
           command: ["taskset", "-c", "1", program("sink"), ...listening],
           readinessProbe: { tcpSocket: { port: ports.denied } },
+        },
+        {
+          name: "peer",
+          image: "podgate/lab",
+          command: [program("peer"), ...Object.values(trafficPorts).map(String)],
+          readinessProbe: { tcpSocket: { port: trafficPorts.proxied } },
         },
       ],
     },

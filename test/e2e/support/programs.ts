@@ -8,7 +8,7 @@ const BUILT = join(import.meta.dirname, "../../../build/test");
 
 /** The path of programs/NAME.c, compiled. */
 export function program(
-  name: "barrage" | "contort" | "dial" | "flood" | "hand-over" | "hold" | "sink",
+  name: "barrage" | "contort" | "dial" | "flood" | "hand-over" | "hold" | "peer" | "sink" | "traffic",
 ): string {
   const built = join(BUILT, name);
   const newest = Math.max(...readdirSync(SOURCES).map((file) => statSync(join(SOURCES, file)).mtimeMs));
