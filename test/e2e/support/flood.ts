@@ -19,7 +19,7 @@ export interface Flood {
 
 /** Resolves once the first dial is done. `pauseMicroseconds`: between two; allowed ones need ports and packets. */
 export async function startFlood(
-  from: PodHandle,
+  from: Pick<PodHandle, "spawn">,
   address: string,
   port: number,
   pauseMicroseconds: number,
