@@ -151,7 +151,8 @@ export class Proxying {
 
   #listen(): void {
     if (this.#latest === undefined || this.#listeners === undefined) return;
-    void this.#listeners.want(placesOf(this.#latest, this.#options.cgroupRoot));
+    const current = (uid: string) => this.#listeners?.cookieOf(uid);
+    void this.#listeners.want(placesOf(this.#latest, this.#options.cgroupRoot, current));
   }
 
   /** Never throws: what cannot be decided is denied. */
@@ -244,14 +245,22 @@ function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
   return { ...(policy && { policy }), ...(rule !== undefined && { rule }) };
 }
 
-/** The namespaces of pods that may have undecided connections. In those that a pod made within itself there is no listener. */
+/**
+ * The namespaces of pods that may have undecided connections. In those that a pod made within itself there is no listener.
+ * `current`: where a pod has one already. It stays there for as long as that can be: what a pod's tasks are in is only a
+ * glance, and a container that is just being started may not have entered the pod's namespace yet.
+ */
 export function placesOf(
   { registration, undecided }: Pick<Reconciled, "registration" | "undecided">,
   root: string,
+  current: (podUid: string) => bigint | undefined,
 ): PodPlace[] {
-  return registration.registered.flatMap(({ pod, netnsCookies: [cookie], cgroupPaths: [cgroup] }) => {
+  return registration.registered.flatMap(({ pod, netnsCookies, cgroupPaths: [path] }) => {
     const needed = undecided.pods.has(pod.uid) || undecided.namespaces.has(pod.namespace);
-    if (!needed || cookie === undefined || cgroup === undefined) return [];
-    return [{ podUid: pod.uid, cookie, cgroup: cgroup.slice(root.length + 1) }];
+    const before = current(pod.uid);
+    const stays = before !== undefined && (netnsCookies.length === 0 || netnsCookies.includes(before));
+    const cookie = stays ? before : netnsCookies[0];
+    if (!needed || pod.hostNetwork || cookie === undefined || path === undefined) return [];
+    return [{ podUid: pod.uid, cookie, cgroup: path.slice(root.length + 1) }];
   });
 }

@@ -22,6 +22,8 @@ export interface InPodListeners {
 
 /** What a broker can do. Every call rejects, within two seconds, with an Error that says why not. */
 export interface Sockets {
+  /** Whether there is a broker. */
+  readonly connected: boolean;
   listen(place: Place): Promise<InPodListeners>;
   /** An unconnected TCP socket; the caller owns it. */
   socket(place: Place, family: 4 | 6): Promise<number>;
@@ -182,6 +184,7 @@ export class BrokerClient implements Sockets {
   #lose(channel: FdChannel, why: string): void {
     if (this.#channel !== channel) return;
     this.#drop(why);
+    this.#failures = 1;
     this.#options.onChange(false, why);
     this.#retry();
   }
@@ -193,7 +196,7 @@ export class BrokerClient implements Sockets {
   }
 
   #retry(): void {
-    const pause = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10));
+    const pause = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
     void this.#options.clock.sleep(pause, this.#stop.signal).then(() => this.start());
   }
 }

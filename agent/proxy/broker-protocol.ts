@@ -37,9 +37,18 @@ const LONGEST_PATH = 1024;
 const LONGEST_ERROR = 1024;
 
 export function encodeRequest(request: Request): Buffer {
-  const { cookie, ...rest } = request;
-  const connections = "connections" in rest ? { connections: rest.connections.map(pack) } : {};
-  return Buffer.from(JSON.stringify({ ...rest, cookie: String(cookie), ...connections }));
+  // Field by field: a place may come with more, and the broker takes no more.
+  const { id, op, cgroup, cookie } = request;
+  return Buffer.from(
+    JSON.stringify({
+      id,
+      op,
+      cgroup,
+      cookie: String(cookie),
+      ...(request.op === "socket" && { family: request.family }),
+      ...(request.op === "destroy" && { connections: request.connections.map(pack) }),
+    }),
+  );
 }
 
 export function encodeAnswer(answer: Answer): Buffer {

@@ -27,7 +27,7 @@ export interface BrokerOptions {
   readonly log: (level: "info" | "warn", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-type Kernel = Pick<Native, "Netns" | "listenChannel" | "closeDescriptor" | "netnsCookie">;
+type Kernel = Pick<Native, "Netns" | "listenChannel" | "closeDescriptor">;
 
 export class Broker {
   readonly #native: Kernel;
@@ -149,19 +149,29 @@ export class Broker {
   }
 }
 
-/** Of the node: this process's namespace and the machine's first, which may be another. */
+/** Of the node: this process's own and, where it can be looked at, the machine's first, which may be another. */
 function nodeCookies(native: Kernel): ReadonlySet<bigint> {
-  try {
-    const first = native.Netns.open("/proc/1/ns/net");
-    const cookies = new Set([native.netnsCookie(), first.cookie]);
-    first.close();
-    return cookies;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+  const own = cookieAt(native, "/proc/self/ns/net");
+  if (own instanceof Error) {
     throw new Error(
-      `enter network namespaces: ${why}: the broker needs root with SYS_ADMIN, SYS_PTRACE and NET_ADMIN, and Linux 5.14 or newer`,
-      { cause },
+      `enter network namespaces: ${own.message}: the broker needs root with SYS_ADMIN, SYS_PTRACE and NET_ADMIN, and Linux 5.14 or newer`,
+      { cause: own },
     );
+  }
+  const first = cookieAt(native, "/proc/1/ns/net");
+  return new Set(first instanceof Error ? [own] : [own, first]);
+}
+
+function cookieAt(native: Kernel, path: string): bigint | Error {
+  try {
+    const netns = native.Netns.open(path);
+    try {
+      return netns.cookie;
+    } finally {
+      netns.close();
+    }
+  } catch (error) {
+    return error as Error;
   }
 }
 

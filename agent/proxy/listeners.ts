@@ -22,7 +22,7 @@ export type OnConnection = (place: PodPlace, family: 4 | 6, fd: number, port: nu
 
 export interface ListenersOptions {
   readonly native: Pick<Native, "Acceptor" | "closeDescriptor">;
-  readonly sockets: Pick<Sockets, "listen">;
+  readonly sockets: Pick<Sockets, "listen" | "connected">;
   readonly ports: ListenerPorts;
   readonly onConnection: OnConnection;
   /** A pod has no listener, so what is undecided about its connections is refused. Once until it works again. */
@@ -53,7 +53,16 @@ export class Listeners {
     return this.#open.size;
   }
 
-  /** Opens what is missing, tries again what failed, closes what nobody wants. Resolves when that is done; never rejects. */
+  /** The namespace in which a pod has listeners. */
+  cookieOf(podUid: string): bigint | undefined {
+    for (const { place } of this.#open.values()) if (place.podUid === podUid) return place.cookie;
+    return undefined;
+  }
+
+  /**
+   * Closes what nobody wants; opens what is missing and tries again what failed, unless the broker is away. Resolves when
+   * that is done; never rejects.
+   */
   want(places: readonly PodPlace[]): Promise<void> {
     this.#wanted = new Map(places.map((place) => [place.cookie, place]));
     this.#running = this.#running.then(() => this.#run());
@@ -71,6 +80,7 @@ export class Listeners {
       if (wanted === undefined || wanted.podUid !== place.podUid) this.#end(cookie);
     }
     for (const cookie of this.#failed) if (!this.#wanted.has(cookie)) this.#failed.delete(cookie);
+    if (!this.#options.sockets.connected) return;
     const missing = [...this.#wanted.values()].filter(({ cookie }) => !this.#open.has(cookie)).values();
     const worker = async () => {
       for (const place of missing) await this.#begin(place);

@@ -37,6 +37,15 @@ describe("what one side writes the other reads", () => {
     expect(decodeRequest(encodeRequest(request))).toEqual(request);
   });
 
+  test("a place that says more of itself", () => {
+    const told = { ...place, podUid: "uid" };
+    expect(decodeRequest(encodeRequest({ id: 1, op: "listen", ...told }))).toEqual({
+      id: 1,
+      op: "listen",
+      ...place,
+    });
+  });
+
   const answers: Answer[] = [
     { id: 1, error: "there is none" },
     { id: 1, port4: 1, port6: 65535 },

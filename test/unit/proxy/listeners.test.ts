@@ -5,6 +5,7 @@ import { Listeners, type PodPlace } from "../../../agent/proxy/listeners.ts";
 const pod = (cookie: bigint, podUid = `uid-${cookie}`): PodPlace => ({ cookie, podUid, cgroup: podUid });
 
 let done: string[];
+let connected: boolean;
 let failure: ((place: PodPlace) => Error | undefined) | undefined;
 let mapFailure: Error | undefined;
 let acceptorErrors: OnAcceptError[];
@@ -27,6 +28,9 @@ function listeners(): Listeners {
   return new Listeners({
     native: { Acceptor, closeDescriptor: (fd) => done.push(`close ${fd}`) },
     sockets: {
+      get connected() {
+        return connected;
+      },
       listen: async (place) => {
         const error = failure?.(place as PodPlace);
         if (error !== undefined) throw error;
@@ -49,6 +53,7 @@ function listeners(): Listeners {
 
 beforeEach(() => {
   done = [];
+  connected = true;
   failure = undefined;
   mapFailure = undefined;
   acceptorErrors = [];
@@ -125,4 +130,13 @@ test("what the broker makes too late is closed", async () => {
   await wanted;
   expect(done.filter((what) => what.startsWith("put"))).toEqual([]);
   expect(all.size).toBe(0);
+});
+
+test("while the broker is away nothing is opened or reported, and what nobody wants is closed", async () => {
+  const all = listeners();
+  await all.want([pod(1n)]);
+  connected = false;
+  await all.want([pod(2n)]);
+  expect(all.size).toBe(0);
+  expect(failures).toEqual([]);
 });
