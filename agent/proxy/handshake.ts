@@ -1,10 +1,9 @@
 /** Shakes hands with a client as a policy says. What is no TLS, or not such TLS, is reset. */
 import { constants, X509Certificate } from "node:crypto";
-import { Socket } from "node:net";
 import { createServer, DEFAULT_CIPHERS, type Server, type TLSSocket } from "node:tls";
 import { TLS_VERSIONS, type TlsSession, type TlsSettings, type TlsVersion } from "../model/tls.ts";
 import type { ClientEnd } from "./client-end.ts";
-import { TlsEnd } from "./tls-end.ts";
+import { destroyLater, RawSocket, TlsEnd } from "./tls-end.ts";
 
 export interface Secured {
   readonly session: TlsSession;
@@ -26,7 +25,7 @@ const LENIENT = `${DEFAULT_CIPHERS}:@SECLEVEL=0`;
 
 export const shakeHands: ShakeHands = (fd, settings, { timeoutMs, signal }) =>
   new Promise((resolve, reject) => {
-    const raw = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+    const raw = new RawSocket(fd);
     let isOver = false;
     const finish = () => {
       isOver = true;
@@ -36,28 +35,24 @@ export const shakeHands: ShakeHands = (fd, settings, { timeoutMs, signal }) =>
     const fail = (why: string) => {
       if (isOver) return;
       finish();
-      raw.resetAndDestroy();
+      destroyLater(raw);
       reject(new Error(`TLS handshake: ${why}`));
     };
     const abort = () => fail("the agent stops");
     const timer = setTimeout(() => fail(`not made in ${timeoutMs / 1000} s`), timeoutMs);
     signal.addEventListener("abort", abort);
-    // It also has errors of its own, after which it closes.
-    raw.on("error", () => {});
     raw.on("close", () => fail("the client went away"));
-    raw.setNoDelay(true);
     try {
       const server = serverOf(settings, timeoutMs);
-      server.on("tlsClientError", (error, socket) =>
-        fail(socket.authorizationError ? refused(socket) : words(error)),
-      );
+      server.on("tlsClientError", (error) => fail(words(error)));
       server.on("secureConnection", (socket) => {
         const end = new TlsEnd(socket, raw);
         const session = attempt(() => sessionOf(socket, settings));
         if (isOver) return;
         if (session instanceof Error) return fail(session.message);
         finish();
-        resolve({ session, end });
+        // Its last words are not written yet.
+        setImmediate(() => resolve({ session, end }));
       });
       server.emit("connection", raw);
     } catch {
@@ -80,7 +75,8 @@ function serverOf(settings: TlsSettings, timeoutMs: number): Server {
     minVersion: wireName(minVersion),
     maxVersion: wireName(maxVersion),
     requestCert: clients !== "ignore",
-    rejectUnauthorized: clients === "require-and-verify",
+    // Who is not welcome is reset, by us, and we can say why.
+    rejectUnauthorized: false,
     handshakeTimeout: timeoutMs,
     secureOptions: constants.SSL_OP_NO_TICKET,
     ...(minVersion < "1.2" && { ciphers: LENIENT }),
@@ -88,14 +84,10 @@ function serverOf(settings: TlsSettings, timeoutMs: number): Server {
 }
 
 function clientFault(socket: TLSSocket, { clients }: TlsSettings): string | undefined {
-  if (clients === "require-any" && socket.getPeerX509Certificate() === undefined) {
-    return "the client has shown no certificate";
-  }
-  return clients === "require-and-verify" && !socket.authorized ? refused(socket) : undefined;
-}
-
-function refused({ authorizationError }: TLSSocket): string {
-  return `the client's certificate is refused: ${String(authorizationError)}`;
+  if (clients === "ignore" || clients === "request") return undefined;
+  if (socket.getPeerX509Certificate() === undefined) return "the client has shown no certificate";
+  if (clients === "require-any" || socket.authorized) return undefined;
+  return `the client's certificate is refused: ${String(socket.authorizationError)}`;
 }
 
 /** @throws Error when the client is not who the settings want. */
@@ -130,7 +122,6 @@ const WORDS: Readonly<Record<string, string>> = {
   ERR_SSL_UNSUPPORTED_PROTOCOL: "the client has no version of TLS that is allowed",
   ERR_SSL_HTTP_REQUEST: "the client speaks HTTP, not TLS",
   ERR_SSL_WRONG_VERSION_NUMBER: "the client does not speak TLS",
-  ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: "the client has shown no certificate",
   ERR_SSL_NO_SHARED_CIPHER: "client and server have no cipher suite in common",
   ERR_TLS_HANDSHAKE_TIMEOUT: "it took too long",
   ECONNRESET: "the client went away",

@@ -3,15 +3,39 @@ import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ClientEnd, JoinOptions } from "./client-end.ts";
 
+/** A socket that carries TLS. However it comes to be closed, by Node too: that is a reset unless both sides have ended. */
+export class RawSocket extends Socket {
+  /** Whether everything was said and heard. */
+  hasEnded: () => boolean = () => false;
+  #resets = false;
+
+  /** Takes over the descriptor. */
+  constructor(fd: number) {
+    super({ fd, readable: true, writable: true });
+    this.setNoDelay(true);
+    // What goes wrong with it is what goes wrong with the TLS above.
+    this.on("error", () => {});
+  }
+
+  override destroy(error?: Error): this {
+    if (this.#resets || this.destroyed || this.hasEnded()) return super.destroy(error);
+    this.#resets = true;
+    return this.resetAndDestroy();
+  }
+}
+
 export class TlsEnd implements ClientEnd {
   readonly #secure: TLSSocket;
-  readonly #raw: Socket;
+  readonly #raw: RawSocket;
   #onError: () => void = () => this.reset();
 
-  /** `raw`: below `secure`; only it can reset. */
-  constructor(secure: TLSSocket, raw: Socket) {
+  /** Of a handshake that has just been made. `raw`: below `secure`. */
+  constructor(secure: TLSSocket, raw: RawSocket) {
     this.#secure = secure;
     this.#raw = raw;
+    // Only until here is the end of what it says the end of the client.
+    secure.allowHalfOpen = true;
+    raw.hasEnded = () => secure.errored === null && secure.readableEnded && secure.writableFinished;
     secure.on("error", () => this.#onError());
     // A client that asks for new keys again and again asks for work.
     secure.disableRenegotiation();
@@ -25,7 +49,7 @@ export class TlsEnd implements ClientEnd {
     let closed = secure.closed ? 1 : 0;
     const stop = () => {
       this.reset();
-      upstream.resetAndDestroy();
+      if (!upstream.destroyed) upstream.resetAndDestroy();
     };
     const close = (other: Socket) => {
       closed += 1;
@@ -45,7 +69,14 @@ export class TlsEnd implements ClientEnd {
   }
 
   reset(): void {
-    this.#raw.resetAndDestroy();
-    this.#secure.destroy();
+    destroyLater(this.#raw);
   }
+}
+
+/**
+ * What is above it is destroyed with it. Never at once: TLS calls back in the middle of its work, and Node 24 crashes when
+ * the socket is gone as it comes back.
+ */
+export function destroyLater(raw: RawSocket): void {
+  setImmediate(() => raw.destroy());
 }

@@ -33,7 +33,7 @@ def context(trust=None, version=None, pair=None):
     return made
 def talk(address, port, name=None, **wish):
     try:
-        connection = context(**wish).wrap_socket(connect(address, port), server_hostname=name)
+        connection = context(**wish).wrap_socket(connect(address, port), server_hostname=name, suppress_ragged_eofs=False)
         connection.sendall(b"hello\\n")
         heard = connection.recv(200).decode()
         return {"version": connection.version(), "heard": heard, "source": connection.getsockname()[0]}
