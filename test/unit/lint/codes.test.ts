@@ -57,7 +57,6 @@ const examples: Readonly<Record<string, string>> = {
     manifest("NgrokTrafficPolicy", {}, { policy: {} }) +
     endpoint([], { trafficPolicy: { targetRef: { name: "nope" } } }),
   PODGATE_DUPLICATE_OBJECT: endpoint([deny]) + endpoint([deny]),
-  PODGATE_NEEDS_PROXY: action({ type: "terminate-tls" }),
   ERR_NGROK_393: action({ type: "restrict-ips", config: { deny: ["192.0.2.0/24"] } }),
   ERR_NGROK_2262: endpoint([deny], { url: "http://ledger.payments.internal", bindings: ["internal"] }),
   ERR_NGROK_18018: endpoint([deny], { url: "https://ledger.payments" }),
@@ -78,8 +77,8 @@ function findingsOf(code: string, text: string) {
   return lintText(text, over, code !== "PODGATE_TEMPLATE");
 }
 
-/** The YAML parser's words, and one that there is nothing to do about until the proxy is built. */
-const othersWords = new Set(["PODGATE_YAML_SYNTAX", "PODGATE_NEEDS_PROXY"]);
+/** The YAML parser's words. */
+const othersWords = new Set(["PODGATE_YAML_SYNTAX"]);
 
 describe("every code of lint", () => {
   it("has an example here, and every example is of a documented code", () => {
