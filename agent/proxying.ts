@@ -10,13 +10,14 @@ import type { KernelMap } from "./dataplane/table.ts";
 import { connectionAhead, familyOf, NO_CONTEXT } from "./guard/context.ts";
 import type { Travelled } from "./guard/travel.ts";
 import type { Clock } from "./model/clock.ts";
+import { unresolved } from "./model/identity.ts";
 import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
-import { BrokerClient } from "./proxy/broker-client.ts";
+import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
 import { shakeHands } from "./proxy/handshake.ts";
 import { Listeners, type PodPlace } from "./proxy/listeners.ts";
 import type { Limits } from "./proxy/quota.ts";
-import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
+import { type Caller, type OpenConnection, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import { logOf, Recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
@@ -60,6 +61,8 @@ export class Proxying {
   #latest: Reconciled | undefined;
   #recall: Recall | undefined;
   #listeners: Listeners | undefined;
+  #proxy: TcpProxy | undefined;
+  #broker: BrokerClient | undefined;
 
   constructor(options: ProxyingOptions, parts: ProxyingParts) {
     this.#options = options;
@@ -75,6 +78,16 @@ export class Proxying {
       return;
     }
     if (canRedirect) this.#open(brokerSocket);
+  }
+
+  /** Connections that the proxy has let through. */
+  get open(): ReadonlySet<OpenConnection> {
+    return this.#proxy?.open ?? new Set();
+  }
+
+  /** Undefined: there is no broker, and there will be none. */
+  get sockets(): Sockets | undefined {
+    return this.#broker;
   }
 
   learn(latest: Reconciled): void {
@@ -137,6 +150,8 @@ export class Proxying {
         }),
     });
     this.#listeners = listeners;
+    this.#proxy = proxy;
+    this.#broker = broker;
     this.#closers.push(
       () => pump.close(),
       () => broker.close(),
@@ -157,8 +172,9 @@ export class Proxying {
 
   /** Never throws: what cannot be decided is denied. */
   #decide(caller: Caller): Told {
-    const named = this.#parts.narrator.caller(caller.entry.pod);
+    let named: NamedCaller = { identity: unresolved("") };
     try {
+      named = this.#parts.narrator.caller(caller.entry.pod);
       return { ...this.#rule(caller, named), named };
     } catch (error) {
       return {

@@ -108,7 +108,7 @@ struct pod_ref {
 	__u32 pod;
 	__u32 namespace_number;
 	__u32 flags;
-	__u32 pad;
+	__u32 cgroup;	    /* the lower half of the key */
 	__u64 netns_cookie; /* of a namespace that `pods_by_netns` has as this pod's; 0: there is none */
 };
 

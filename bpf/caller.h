@@ -5,6 +5,10 @@
 
 #include "maps.h"
 
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+/* See decide.h on stale reads. */
+#define after_copy() asm volatile("" ::: "memory")
+
 /* Set before load. */
 const volatile __u32 kubepods_level = 0;    /* depth of the cgroup that holds the pods' directories */
 const volatile __u64 node_netns_cookie = 0; /* there, and only there, loopback reaches node ports; 0: unknown */
@@ -29,6 +33,23 @@ static __always_inline __u64 anonymous_cgroup(void)
 	return cgroup ? cgroup : bpf_get_current_cgroup_id();
 }
 
+/* 0: the element has become another pod's while it was read. */
+static __always_inline int copy_pod(const struct pod_ref *pod, struct caller *caller)
+{
+	caller->pod = *pod;
+	after_copy();
+	caller->subject = SUBJECT_POD | caller->pod.pod;
+	return pod->cgroup == (__u32)caller->cgroup;
+}
+
+static __noinline void copy_pod_again(struct caller *caller)
+{
+	const struct pod_ref *pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
+
+	if (!pod || !copy_pod(pod, caller))
+		caller->subject = 0;
+}
+
 /* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
 static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *caller)
 {
@@ -43,8 +64,8 @@ static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *c
 		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
 	}
 	if (pod) {
-		caller->pod = *pod;
-		caller->subject = SUBJECT_POD | caller->pod.pod;
+		if (unlikely(!copy_pod(pod, caller)))
+			copy_pod_again(caller);
 	} else {
 		caller->pod = (struct pod_ref){};
 		caller->subject = SUBJECT_UNRESOLVED;

@@ -3,14 +3,15 @@
  * The verdict. Every hook makes a flow of what it sees and calls `decide`; nothing else decides.
  *
  * Stale reads. An element of an unallocated hash may be reused for another key while a program still holds its
- * pointer, and an array's is overwritten in place, not in one piece. So `guard` and `verdict` repeat whose they are, the
- * copy is compared, and one that does not match is read again once and then refused. A version's verdicts are all
+ * pointer, and an array's is overwritten in place, not in one piece. So `guard`, `verdict` and `pod_ref` repeat whose they
+ * are; that is read after the copy is made (on a weakly ordered processor, very nearly), and one that does not match is
+ * looked up again once and then refused. A version's verdicts are all
  * there before a guard names it and stay for seconds after it no longer does, so a program that read the old version
  * still finds them.
  *
  * Speed. Between two connects of a busy pod the kernel has done 20 us of other work, and every map looked up is out
- * of the nearest cache again: 20 ns each, most of what a verdict costs. So there are four on the way to an ordinary
- * one (destination, cgroup, guard, verdict), and what is rare is a function of its own.
+ * of the nearest cache again, most of what a verdict costs. So there are three hashes, at 20 ns each, on the way to an
+ * ordinary one (destination, cgroup, verdict) and two arrays (guard, counters), and what is rare is a function of its own.
  */
 #ifndef PODGATE_DECIDE_H
 #define PODGATE_DECIDE_H
@@ -19,8 +20,6 @@
 #include "flow.h"
 #include "maps.h"
 #include "redirect.h"
-
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* Set before load. */
 const volatile __u32 events_per_second = 10; /* per caller and guard; ten times that per caller */
@@ -100,7 +99,8 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 	if (!found)
 		return 0;
 	*verdict = *found;
-	return verdict->guard == number && verdict->version == key.version && verdict->subject == key.subject;
+	after_copy();
+	return found->guard == number && found->version == key.version && found->subject == key.subject;
 }
 
 /* Once more, for an entry that was replaced while it was read. A known caller without a verdict is pending. */
@@ -380,10 +380,14 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 		guard = lead(ctx, guard, &caller, flow, &verdict);
 		if (verdict.action == ACTION_FORWARD || verdict.action == ACTION_PROXY)
 			redirect(ctx, &caller, &dialled, flow, &verdict);
+		if (verdict.action == ACTION_PROXY) {
+			/* What the proxy decides, it says itself. */
+			count(verdict.action * COUNTER_REASONS + verdict.reason);
+			return ACTION_PROXY;
+		}
 	}
 	count(verdict.action * COUNTER_REASONS + verdict.reason);
-	/* What the proxy decides, it says itself. */
-	if (verdict.reason != REASON_SELF && verdict.action != ACTION_PROXY && !is_over_limit(&caller, guard))
+	if (verdict.reason != REASON_SELF && !is_over_limit(&caller, guard))
 		report(&caller, guard, &dialled, flow, &verdict);
 	return verdict.action;
 }

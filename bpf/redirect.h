@@ -56,7 +56,8 @@ static __always_inline int is_agent_down(void)
 
 /*
  * Points `peer` at the proxy's listener. Returns 0, or the enum reason why there is none for this connection. The node's
- * own namespace has no listener, and whoever says so is wrong. Of MPTCP, sockops sees another socket than connect does.
+ * own namespace has no listener, and whoever says so is wrong. MPTCP comes as the TCP socket of its first subflow, which
+ * sockops sees too (6.18); of an MPTCP socket as such it would see another.
  */
 static __always_inline __u8 find_listener(struct bpf_sock_addr *ctx, const struct caller *caller, struct flow *peer)
 {

@@ -98,8 +98,12 @@ void FdChannel::ReadBurst(int socket_error) {
       Packet packet;
       int error = ReceivePacket(fd_.Get(), &buffer_, &packet);
       if (error == EAGAIN && socket_error == 0) return;
+      if (error == ECONNRESET && reset_ == 0) {
+        reset_ = error;
+        continue;
+      }
       if (error != 0) return End(error == EAGAIN ? socket_error : error);
-      if (packet.bytes.empty()) return End(0);
+      if (packet.bytes.empty()) return End(reset_);
       Deliver(std::move(packet));
     }
     if (socket_error != 0 && poller_ != nullptr) poller_->Resume();

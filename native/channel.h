@@ -34,6 +34,7 @@ class FdChannel : public Napi::ObjectWrap<FdChannel> {
 
   UniqueFd fd_;
   Poller* poller_ = nullptr;
+  int reset_ = 0;  // ECONNRESET, once the kernel has said so: what the peer sent before is still there
   std::vector<uint8_t> buffer_;
   std::unique_ptr<Callback> on_message_;
   std::unique_ptr<Callback> on_end_;

@@ -73,7 +73,10 @@ function inspect(flags: Flags): readonly Check[] {
     root,
     probe("cgroup v2", true, () => cgroup2(native, path), { fact: "not on it" }),
     probe("bpf filesystem", true, () => bpffs(native, flags.pinPath), { fact: "none there" }),
-    probe("connect programs", true, () => loads(native), { fact: "do not load" }),
+    probe("connect programs", true, () => loads(native, "connect"), { fact: "do not load" }),
+    probe("socket program", false, () => loads(native, "sockops"), {
+      instead: "what only the proxy can decide is refused",
+    }),
     probe("node namespace cookie", false, () => cookie(native), {
       instead: "loopback node ports of hostNetwork pods are not judged",
     }),
@@ -128,11 +131,11 @@ function cookie(native: Native): string {
   return "can be read";
 }
 
-function loads(native: Native): string {
-  const object = new native.BpfObject(objectPath("connect"));
+function loads(native: Native, name: "connect" | "sockops"): string {
+  const object = new native.BpfObject(objectPath(name));
   try {
     object.load();
-    return "load";
+    return "can be loaded";
   } finally {
     object.close();
   }

@@ -48,7 +48,8 @@ function block(diagnostic: PlacedDiagnostic, text: string, palette: Palette): st
 
 /** Messages end with what to do, after their last colon; where they quote what somebody else said, they may not. */
 function parts(message: string): { readonly problem: string; readonly advice?: string } {
-  const at = message.lastIndexOf(": ");
+  // What is quoted may hold a colon itself: such as `- type: deny`.
+  const at = message.replace(/`[^`]*`/g, (quoted) => "x".repeat(quoted.length)).lastIndexOf(": ");
   const advice = message.slice(at + 2);
   return at > 0 && ADVICE.test(advice) ? { problem: message.slice(0, at), advice } : { problem: message };
 }

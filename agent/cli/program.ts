@@ -12,6 +12,7 @@ import { testCommand } from "./test.ts";
 import { verdictsCommand } from "./verdicts.ts";
 
 export async function run(args: readonly string[]): Promise<number> {
+  endQuietly(process.stdout);
   let status = 0;
   const program = new Command("podgate")
     .description(
@@ -43,6 +44,16 @@ export async function run(args: readonly string[]): Promise<number> {
     return 1;
   }
   return status;
+}
+
+/** `podgate explain ... | head` has seen enough, and no stack trace. The status is what it would have been. */
+function endQuietly(stdout: NodeJS.WriteStream): void {
+  if (stdout.listeners("error").includes(ignoreClosedPipe)) return;
+  stdout.on("error", ignoreClosedPipe);
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
 }
 
 /** Commander puts a suggestion (`Did you mean agent?`) on a line of its own. */

@@ -41,13 +41,21 @@ const statusNames = new Map([
 ]);
 
 function advice(action: string, status: number, said: string | undefined): string {
-  if (status === 401) return "the API server does not know the agent: check its token or kubeconfig";
+  if (status === 401) return "the API server does not know who asks: check the token or kubeconfig";
   if (status === 403) {
     const [verb, ...resource] = action.split(" ");
     const verbs = verb === "list" || verb === "watch" ? "list and watch" : verb;
-    return `give the agent's ServiceAccount ${verbs} on ${resource.join(" ")}`;
+    return `give ${whoAsked(said)} ${verbs} on ${resource.join(" ")}`;
   }
   return cut(said ?? "the API server gave no reason", 300);
+}
+
+/** The agent's ServiceAccount, or a person with a kubeconfig: the server says whom it took us for. */
+function whoAsked(said: string | undefined): string {
+  const [, user] = /User "([^"]+)"/.exec(said ?? "") ?? [];
+  return user === undefined
+    ? "who asks (the agent's ServiceAccount, or the kubeconfig's user)"
+    : cut(user, 200);
 }
 
 /** Servers' texts may be as long as they like; log lines may not. */

@@ -2,8 +2,8 @@
 import { cut } from "./api-error.ts";
 import { type Fields, field, isRecord, text } from "./fields.ts";
 
-/** The types that are ours to write. Whatever else an object's conditions hold belongs to somebody else. */
-export type ConditionType = "Accepted" | "Programmed";
+/** The type that is ours to write. Whatever else an object's conditions hold belongs to somebody else. */
+export type ConditionType = "Accepted";
 
 export interface Condition {
   readonly type: ConditionType;
@@ -82,5 +82,5 @@ function conditionList(object: Fields): readonly unknown[] {
 
 function ourType(entry: unknown): ConditionType | undefined {
   const type = field(entry, "type");
-  return type === "Accepted" || type === "Programmed" ? type : undefined;
+  return type === "Accepted" ? type : undefined;
 }

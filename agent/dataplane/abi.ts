@@ -26,7 +26,7 @@ export const layouts = {
     audited_action: 30,
     audited_reason: 31,
   },
-  pod_ref: { size: 24, pod: 0, namespace_number: 4, flags: 8, pad: 12, netns_cookie: 16 },
+  pod_ref: { size: 24, pod: 0, namespace_number: 4, flags: 8, cgroup: 12, netns_cookie: 16 },
   pod: { size: 112, uid: 0, namespace_number: 40, flags: 44, addresses: 48 },
   forward_key: { size: 8, forward: 0, family: 4 },
   forward: { size: 20, address: 0, port: 16, pad: 18 },
@@ -259,14 +259,16 @@ export function decodePodUid(value: Buffer): { uid: string; namespaceNumber: num
   return { uid, namespaceNumber: value.readUInt32LE(at.namespace_number) };
 }
 
-/** `netnsCookie`: one of the pod's own, 0n if none is known. */
+/** `cgroup`: the key it is for. `netnsCookie`: one of the pod's own, 0n if none is known. */
 export function encodePodRef(
+  cgroup: bigint,
   pod: number,
   namespaceNumber: number,
   flags: number,
   netnsCookie: bigint,
 ): Buffer {
-  return Buffer.concat([encodeU32(pod, namespaceNumber, flags, 0), encodeU64(netnsCookie)]);
+  const lowerHalf = Number(cgroup & 0xffff_ffffn);
+  return Buffer.concat([encodeU32(pod, namespaceNumber, flags, lowerHalf), encodeU64(netnsCookie)]);
 }
 
 export function encodeForward(address: IpAddress, port: number): Buffer {

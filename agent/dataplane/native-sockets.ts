@@ -44,7 +44,8 @@ export interface Netns {
   socket(family: 4 | 6): number;
   /**
    * Every TCP connection that is not LISTEN, TIME_WAIT or CLOSE. One that is made or ends meanwhile may be in it or not.
-   * ENOENT: the kernel has no inet_diag.
+   * Takes 1 to 2 ms, because the kernel walks one table for all namespaces, and 5 to 10 us per connection. ENOENT: the
+   * kernel has no inet_diag.
    */
   connections(): TcpConnection[];
   /**

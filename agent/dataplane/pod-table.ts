@@ -77,7 +77,7 @@ export class PodTable {
   /** Makes the pods known to the hooks, and forgets the others. Their verdicts must be there. Returns entries changed. */
   publish(pods: readonly WantPod[]): number {
     const byCgroup = pods.flatMap((pod) =>
-      pod.cgroupIds.map((id): Entry => ({ key: encodeU64(id), value: this.#ref(pod) })),
+      pod.cgroupIds.map((id): Entry => ({ key: encodeU64(id), value: this.#ref(id, pod) })),
     );
     const byNetns = pods.flatMap((pod) =>
       pod.netnsCookies.map(
@@ -107,11 +107,11 @@ export class PodTable {
     }
   }
 
-  #ref(pod: WantPod): Buffer {
+  #ref(cgroup: bigint, pod: WantPod): Buffer {
     const flags = pod.identity.errorCode !== "" ? POD_OVERSIZED : 0;
     const { id, namespace } = pod.identity;
     const [cookie = 0n] = pod.netnsCookies;
-    return encodePodRef(this.podNumber(id), this.namespaceNumber(namespace), flags, cookie);
+    return encodePodRef(cgroup, this.podNumber(id), this.namespaceNumber(namespace), flags, cookie);
   }
 }
 

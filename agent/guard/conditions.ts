@@ -1,7 +1,9 @@
 /** What an object's author is told: the `Accepted` condition. */
-import { formatDiagnostic } from "../model/diagnostic.ts";
+import { type Diagnostic, formatDiagnostic } from "../model/diagnostic.ts";
 import type { Claim } from "./claims.ts";
 import type { Condition, Problem } from "./guard.ts";
+import { missingTargets } from "./missing-targets.ts";
+import { REFERENCED_PATH, type ResolvedPolicy } from "./policies.ts";
 import type { Routes } from "./routes.ts";
 import { describePlacement, placementOf } from "./words.ts";
 
@@ -24,9 +26,17 @@ export function conditionOf({ resolved, doors, problems }: Claim, routes: Routes
   const where = placementOf(resolved.object, routes);
   const mode = resolved.object.audit ? "audits" : "guards";
   const placed = where === undefined ? "" : `; ${describePlacement(where)}`;
-  const warnings = resolved.warnings.map((warning) => `; warning: ${formatDiagnostic(warning)}`);
+  const advice = [...resolved.warnings, ...lostForwards(resolved, routes)];
+  const warnings = advice.map((warning) => `; warning: ${formatDiagnostic(warning)}`);
   const message = `${mode} ${guarded.join(", ")}${placed}${warnings.join("")}`;
   return { ...about, accepted: true, reason: "Accepted", message };
+}
+
+/** Nothing is wrong with the text: what it names may come later, and until then the connection is denied. */
+function lostForwards({ object, inForce }: ResolvedPolicy, routes: Routes): readonly Diagnostic[] {
+  if (inForce.kind !== "policy") return [];
+  const path = object.policy.kind === "inline" ? object.policy.path : REFERENCED_PATH;
+  return missingTargets(inForce.policy, object, path, routes);
 }
 
 /** `door`: one that the claim guards and at which too much comes together. */

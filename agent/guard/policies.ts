@@ -21,7 +21,7 @@ export interface ResolvedPolicy {
 }
 
 /** Of the text in an NgrokTrafficPolicy. */
-const REFERENCED_PATH = "spec.policy";
+export const REFERENCED_PATH = "spec.policy";
 
 /** By the object's `refKey`. */
 export type ResolvedPolicies = ReadonlyMap<string, ResolvedPolicy>;

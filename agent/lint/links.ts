@@ -4,6 +4,7 @@ import type { Manifest } from "../files/manifests.ts";
 import { claimOf } from "../guard/claims.ts";
 import { failsafe } from "../guard/failsafe.ts";
 import type { Problem } from "../guard/guard.ts";
+import { missingTargets } from "../guard/missing-targets.ts";
 import { ownership } from "../guard/ownership.ts";
 import type { ResolvedPolicy } from "../guard/policies.ts";
 import { indexRoutes, type Routes } from "../guard/routes.ts";
@@ -11,7 +12,6 @@ import { indexServices } from "../guard/services.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import { type ConnectionPolicy, type Endpoint, refKey } from "../model/objects.ts";
 import { evaluate } from "../policy/evaluate.ts";
-import { childPath } from "../policy/json-path.ts";
 import type { Policy } from "../policy/policy.ts";
 
 export interface LinkedObject {
@@ -51,9 +51,14 @@ export function linksOf(
       .filter(({ path }) => !isSaid(each, path));
     return {
       manifest: each.manifest,
-      diagnostics: servicesKnown ? [...found, ...missingTargets(each, routes)] : found,
+      diagnostics: servicesKnown ? [...found, ...lostForwards(each, routes)] : found,
     };
   });
+}
+
+function lostForwards({ object, policy, path }: LinkedObject, routes: Routes): readonly Diagnostic[] {
+  if (policy === undefined || path === undefined) return [];
+  return missingTargets(policy, object, path, routes);
 }
 
 /** A field that could not be read was reported when the object was. */
@@ -77,31 +82,4 @@ function problemDiagnostic({ reason, message }: Problem): Diagnostic {
   if (reason === "Invalid") return { severity: "error", code: "PODGATE_URL", path, message: rest };
   const code = reason === "TargetNotFound" ? "PODGATE_NO_SERVICE" : "PODGATE_NOT_PERMITTED";
   return { severity: "warning", code, path, message: rest };
-}
-
-/** Forwards that lead nowhere: a connection they take is denied. */
-function missingTargets({ object, policy, path }: LinkedObject, routes: Routes): readonly Diagnostic[] {
-  if (policy === undefined || path === undefined) return [];
-  return policy.rules.flatMap((rule) =>
-    rule.actions.flatMap((action, index): Diagnostic[] => {
-      const url = action.type === "forward-internal" ? action.url.constant?.value : undefined;
-      if (typeof url !== "string") return [];
-      const route = routes.locate(url, object.namespace);
-      if (route instanceof Error || route.endpoints.length > 0) return [];
-      const { service } = route.url;
-      const key = `${service?.namespace}/${service?.name}`;
-      if (service !== undefined && routes.services.get(key) !== undefined) return [];
-      const steps = ["on_tcp_connect", rule.index, "actions", index, "config", "url"];
-      const missing =
-        service === undefined ? "no endpoint is registered under this url" : `Service ${key} does not exist`;
-      return [
-        {
-          severity: "warning",
-          code: "PODGATE_NO_TARGET",
-          path: steps.reduce<string>(childPath, path),
-          message: `${missing}, so what is forwarded here is denied: create it or change the url`,
-        },
-      ];
-    }),
-  );
 }

@@ -2,7 +2,7 @@
 import { field, isRecord } from "../cluster/fields.ts";
 import type { FileObject, ReadObject } from "../files/objects.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
-import type { Endpoint } from "../model/objects.ts";
+import type { ConnectionPolicy, Endpoint } from "../model/objects.ts";
 import { childPath } from "../policy/json-path.ts";
 import { parseEndpointUrl } from "../policy/url.ts";
 
@@ -26,6 +26,7 @@ export function checkObject(
       return [
         ...fieldProblems(object),
         ...unknownFields(object),
+        ...(object.kind === "ConnectionPolicy" ? repeatedTargets(object.object) : []),
         ...(options.namespace === undefined ? namespaceAssumed(object) : []),
         ...(object.kind === "AgentEndpoint" || object.kind === "CloudEndpoint"
           ? boundScheme(object.object)
@@ -92,6 +93,17 @@ function unknownFields({ kind, manifest }: ReadObject): readonly Diagnostic[] {
         `${kind} has no field \`${key}\`: use ${known.join(", ")} or remove it`,
       ),
     );
+}
+
+/** As the custom resource definition demands: an API server refuses them. */
+function repeatedTargets({ targets }: ConnectionPolicy): readonly Diagnostic[] {
+  const repeated = targets.some(({ service, port }, index) =>
+    targets
+      .slice(index + 1)
+      .some((other) => other.service === service && (!port || !other.port || port === other.port)),
+  );
+  const message = "spec.targetRefs: names a Service or port twice: name it once, as a whole or by its ports";
+  return repeated ? [error("PODGATE_OBJECT", "spec.targetRefs", message)] : [];
 }
 
 function namespaceAssumed(object: ReadObject): readonly Diagnostic[] {

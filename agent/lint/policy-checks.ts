@@ -1,4 +1,6 @@
 /** The policies of objects: whether they can be read, whether their object can use them, and what is risky in them. */
+import { field, isRecord } from "../cluster/fields.ts";
+import { policySource } from "../cluster/parse-policy-source.ts";
 import type { FileCluster } from "../files/file-snapshot.ts";
 import type { Manifest } from "../files/manifests.ts";
 import type { ReadObject } from "../files/objects.ts";
@@ -59,7 +61,7 @@ export function policiesOf(
   );
   const bearings = new Map<string, Bearing[]>();
   const owned = owners.map((owner): LintedPolicy => {
-    const { policy: source } = owner.object;
+    const source = writtenSource(owner);
     if (source.kind !== "reference") {
       const result = source.kind === "inline" ? parsePolicy(source.value, source.path) : undefined;
       return lintOwner(owner, result, source, context);
@@ -85,6 +87,12 @@ function isOwner(object: FileCluster["objects"][number]): object is Owner {
   return (
     object.kind === "AgentEndpoint" || object.kind === "CloudEndpoint" || object.kind === "ConnectionPolicy"
   );
+}
+
+/** The policy's text, also where another field is so wrong that the object denies: all mistakes are told at once. */
+function writtenSource({ object, manifest }: Owner): PolicySource {
+  const spec = field(manifest.value, "spec");
+  return object.policy.kind === "malformed" && isRecord(spec) ? policySource(spec) : object.policy;
 }
 
 function lintOwner(

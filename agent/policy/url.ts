@@ -33,9 +33,11 @@ export function parseEndpointUrl(text: string): EndpointUrl | Error {
   if (url instanceof Error) return url;
   const labels = url.host.split(".");
   const service = labels.length === 2 ? serviceOf(labels[0], labels[1]) : undefined;
-  return service === undefined
+  if (service !== undefined) return { ...url, service };
+  const [, short] = /^([^.]+\.[^.]+)\.svc(\.cluster\.local)?$/.exec(url.host) ?? [];
+  return short === undefined
     ? refuse(text, "it does not name a Service and its namespace", hint)
-    : { ...url, service };
+    : refuse(text, "its host has more than Service and namespace", `write ${short} as the host`);
 }
 
 /** The url of an internal endpoint: any host below `.internal`; `<svc>.<ns>.internal` names a Service. */

@@ -59,7 +59,7 @@ export interface ProxyOptions {
   readonly sockets: Pick<Sockets, "socket">;
   /** Takes what the kernel noted, so that nobody gets it twice. */
   readonly take: (netnsCookie: bigint, port: number, family: 4 | 6) => Undecided | undefined;
-  /** Never throws. */
+  /** Neither this nor `onOutcome` throws. */
   readonly decide: (caller: Caller) => Ruling;
   readonly onOutcome: (outcome: Outcome) => void;
   /** CLOCK_BOOTTIME, ns. */
@@ -200,7 +200,7 @@ export class TcpProxy {
   }
 
   async #join(about: Omit<OpenConnection, "stop">, client: ClientEnd, target: At): Promise<void> {
-    const { onOutcome, idleMs } = this.#options;
+    const { native, onOutcome, idleMs } = this.#options;
     const { caller, place, ruling } = about;
     const stopping = new AbortController();
     let stop: (() => void) | undefined;
@@ -212,17 +212,19 @@ export class TcpProxy {
       },
     };
     this.#open.add(connection);
+    let failure: string | undefined;
     try {
       const upstream = await this.#connect(place, target, stopping.signal);
+      if (stopping.signal.aborted) native.closeDescriptor(upstream);
+      stopping.signal.throwIfAborted();
       stop = client.join(upstream, { idleMs }, () => this.#end(connection));
-      this.#pending.give(place.podUid);
-      onOutcome({ caller, ruling });
     } catch (error) {
+      failure = (error as Error).message;
       client.reset();
-      this.#pending.give(place.podUid);
-      this.#end(connection);
-      onOutcome({ caller, ruling, error: (error as Error).message });
     }
+    this.#pending.give(place.podUid);
+    if (failure !== undefined) this.#end(connection);
+    onOutcome({ caller, ruling, ...(failure !== undefined && { error: failure }) });
   }
 
   #end(connection: OpenConnection): void {

@@ -11,7 +11,7 @@ export function reportLines(trials: readonly TrialResult[]): readonly string[] {
   const rules = trials.flatMap(({ coverage }) => coverage.rules);
   const hit = rules.filter(({ hits }) => hits > 0).length;
   const parts = [
-    `${all.length} tests in ${trials.length} ${trials.length === 1 ? "directory" : "directories"}`,
+    `${all.length} ${all.length === 1 ? "test" : "tests"} in ${trials.length} ${trials.length === 1 ? "directory" : "directories"}`,
     `${all.length - failed} passed`,
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(broken > 0 ? [`${broken} with faults in their files`] : []),

@@ -103,7 +103,8 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(lab("exec", "payments/ledger", "--", ...program).status).toBe(0);
     const agent = lab("status").stdout.match(/podgate-system\/(\S+)/)?.[1];
     const { url = "" } = liveOwner(labNames(NAME)) ?? {};
-    const log = async () => (await fetch(`${url}/api/v1/namespaces/podgate-system/pods/${agent}/log`)).text();
+    const log = async () =>
+      (await fetch(`${url}/api/v1/namespaces/podgate-system/pods/${agent}/log?container=agent`)).text();
     await until("the verdict", async () => /"verdict":"deny".*"name":"cart"/.test(await log()));
     process.kill(liveOwner(labNames(NAME))?.pid ?? 0, "SIGKILL");
     expect(lab("down").status).toBe(0);
@@ -144,10 +145,12 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     const { runDir, ownerFile, kubeconfig } = labNames(NAME);
     const modes = [runDir, ownerFile, kubeconfig].map((path) => statSync(path).mode & 0o777);
     expect(modes).toEqual([0o700, 0o600, 0o600]);
-    // One that can read the project: its owner, or anybody where that is root.
-    const uid = statSync(ROOT).uid || 65534;
+    // A user namespace, and not another uid: that one could not read a project below /root.
     const unprivileged = (script: string, ...args: string[]) =>
-      spawnSync(process.execPath, [join(ROOT, script), ...args], { encoding: "utf8", timeout: 60_000, uid });
+      spawnSync("unshare", ["--user", "--map-user=1000", process.execPath, join(ROOT, script), ...args], {
+        encoding: "utf8",
+        timeout: 60_000,
+      });
     const refusal = "needs root; run it with sudo\n";
     for (const args of [["up"], ["exec", "shop/cart", "--", "true"], ["status"], ["down"]]) {
       const outcome = unprivileged("test/lab/main.ts", "--name", NAME, ...args);

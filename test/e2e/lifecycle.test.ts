@@ -404,11 +404,12 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
         "cgroup v2",
         "bpf filesystem",
         "connect programs",
+        "socket program",
       ];
       const lines = stdout.trimEnd().split("\n");
       for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {9}/);
       expect(stdout).toMatch(/^node namespace cookie +ok +can be read$/m);
-      expect(lines).toHaveLength(11);
+      expect(lines).toHaveLength(12);
       expect(lines.at(-1)).toBe("the agent can run here");
     });
 
@@ -416,7 +417,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       const { status, stdout } = await podgate(lab, ...args("-o", "json"));
       expect(status).toBe(0);
       const checks = JSON.parse(stdout) as { name: string; required: boolean; ok: boolean; detail: string }[];
-      expect(checks).toHaveLength(10);
+      expect(checks).toHaveLength(11);
       expect(checks.filter(({ required, ok }) => required && !ok)).toEqual([]);
       expect(checks.find(({ name }) => name === "pods' cgroup")?.detail).toBe(lab.cgroupRoot);
     });

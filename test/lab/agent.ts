@@ -56,7 +56,12 @@ export function agentObjects(
     {
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { name, namespace: AGENT_NAMESPACE, labels: { "app.kubernetes.io/name": "podgate" } },
+      metadata: {
+        name,
+        namespace: AGENT_NAMESPACE,
+        labels: { "app.kubernetes.io/name": "podgate" },
+        annotations: { "kubectl.kubernetes.io/default-container": "agent" },
+      },
       spec: {
         hostNetwork: true,
         terminationGracePeriodSeconds: 10,

@@ -1,22 +1,28 @@
 /**
  * Calls every export and method of the addon with wrong types, lengths, receivers and handles, in random order.
  * A process of its own, so that a crash is a signal that the test sees. Prints how often each callable was called.
- * Usage: fuzz-child.ts SEED RUNS MAPS_OBJECT GATE_OBJECT CGROUP
+ * Usage: fuzz-child.ts SEED RUNS MAPS_OBJECT GATE_OBJECT CGROUP NETNS
  */
 import fc from "fast-check";
 import { type BpfMap, loadNative } from "../../agent/dataplane/native.ts";
+import { FuzzedSockets } from "./fuzz-sockets.ts";
+import { loadTcp } from "./tcp.ts";
 
-const [seed, runs, mapsPath = "", gatePath = "", cgroup = ""] = process.argv.slice(2);
+const [seed, runs, mapsPath = "", gatePath = "", cgroup = "", netns = ""] = process.argv.slice(2);
 const native = loadNative();
+const sockets = new FuzzedSockets(native, netns, process.cwd());
+const tcp = loadTcp();
 
 type Callable = (...parameters: unknown[]) => unknown;
-const classNames = ["BpfObject", "BpfProgram", "BpfLink", "BpfMap", "EventReader"] as const;
+const classNames = ["BpfObject", "BpfProgram", "BpfLink", "BpfMap", "EventReader", "Pump"] as const;
 
 /** Everything that can be called: functions, constructors (also without `new`), static and instance methods. */
 const callables = new Map<string, Callable>();
-for (const [name, value] of Object.entries(native)) {
+const constructors = { Netns: native.Netns, Acceptor: native.Acceptor, ...sockets.classes };
+const exported = { ...native, ...constructors };
+for (const [name, value] of Object.entries(exported)) {
   callables.set(name, value as Callable);
-  if (!(classNames as readonly string[]).includes(name)) continue;
+  if (!(classNames as readonly string[]).includes(name) && !(name in constructors)) continue;
   callables.set(`new ${name}`, (...parameters) => Reflect.construct(value as Callable, parameters));
   const prototype = (value as { prototype: object }).prototype;
   for (const owner of [value, prototype]) {
@@ -65,6 +71,11 @@ function receivers(): unknown[] {
   const handle = native.enableStats();
   const fresh = new native.BpfObject(gatePath);
   const proxy = new Proxy(maps.map("numbers"), {});
+  const pump = new native.Pump({ threads: 2 });
+  const [application, client] = tcp.pair();
+  const [server, upstream] = tcp.pair();
+  const closedPump = new native.Pump({ threads: 1 });
+  closedPump.close();
   return [
     maps,
     gate,
@@ -80,6 +91,9 @@ function receivers(): unknown[] {
     ...programs,
     handle,
     proxy,
+    ...sockets.instances(),
+    ...[pump, pump, pump, closedPump, application, client, server, upstream, tcp.unconnected()],
+    ...[tcp.listening(), () => {}, { idleMs: 0 }, { idleMs: 1 }, { threads: 1 }, { threads: 65, idleMs: -1 }],
   ];
 }
 
@@ -212,12 +226,12 @@ interface Call {
   readonly parameters: readonly (number | { value: unknown })[];
 }
 const parameter = fc.oneof(
-  fc.nat(40),
+  fc.nat(90),
   ...[bytes, numbers, strings, oddities].map((kind) => kind.map((value) => ({ value }))),
 );
 const call: fc.Arbitrary<Call> = fc.record({
   name: fc.constantFrom(...callables.keys()),
-  receiver: fc.nat(40),
+  receiver: fc.nat(90),
   parameters: fc.array(parameter, { maxLength: 5 }),
 });
 
@@ -226,7 +240,7 @@ const outcomes = { returned: 0, threw: 0 };
 
 /** Half of the calls have a receiver of the right class, else most would stop at the receiver. */
 function receiverFor({ name, receiver }: Call, instances: unknown[]): unknown {
-  const type = (native as unknown as Record<string, Callable>)[name.split(".")[0] ?? ""];
+  const type = (exported as unknown as Record<string, Callable>)[name.split(".")[0] ?? ""];
   const fitting =
     typeof type === "function" && receiver % 2 === 0 ? instances.filter((it) => isA(it, type)) : [];
   const choice = fitting.length > 0 ? fitting : instances;
@@ -244,7 +258,8 @@ function perform(one: Call, instances: unknown[]): void {
   });
   counts.set(one.name, (counts.get(one.name) ?? 0) + 1);
   try {
-    const result = callables.get(one.name)?.apply(receiverFor(one, instances), parameters);
+    const act = (args: unknown[]) => callables.get(one.name)?.apply(receiverFor(one, instances), args);
+    const result = sockets.call(one.name, act, parameters);
     if (result instanceof (native.EventReader as unknown as new () => object))
       (result as { unref(): void }).unref();
     outcomes.returned++;
@@ -263,8 +278,15 @@ process.on("uncaughtException", (error) => {
 await fc.assert(
   fc.asyncProperty(fc.array(call, { minLength: 40, maxLength: 160 }), async (calls) => {
     const instances = receivers();
-    for (const one of calls) perform(one, instances);
+    try {
+      for (const one of calls) perform(one, instances);
+    } catch (error) {
+      // Told here, since fast-check fails to print a detached buffer.
+      console.error(error);
+      throw error;
+    }
     for (const instance of instances) closeLinks(instance);
+    sockets.closeAll();
     // Readers get their turn, finalizers theirs.
     await new Promise((resolve) => setImmediate(resolve));
     (globalThis as { gc?: () => void }).gc?.();

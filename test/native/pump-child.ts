@@ -1,8 +1,9 @@
 /**
  * What happens to a pump when its process or environment is in trouble: each scenario is a process of its own, which
- * prints JSON. Usage: pump-child.ts SCENARIO
+ * prints JSON. Usage: pump-child.ts SCENARIO [SEED]
  */
 import { closeSync, openSync, readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
 import { loadNative } from "../../agent/dataplane/native.ts";
@@ -139,6 +140,84 @@ const scenarios: Record<string, () => Promise<unknown> | unknown> = {
     return { starved, cpuMs: (used.user + used.system) / 1000, how: ends.map(({ how }) => how) };
   },
 
+  /** What applications, servers, the agent and wrong arguments do to 3 pumps, in random order: every end is told once. */
+  async random() {
+    const seed = Number(process.argv[3]);
+    const roll = dice(seed);
+    const pumps = [1, 2, 3].map((threads) => new native.Pump({ threads }));
+    const routes: { one: Route; near: Socket; far: Socket; pump: (typeof pumps)[0] }[] = [];
+    const told = { closed: 0, reset: 0, idle: 0, stopped: 0 };
+    let refused = 0;
+    const wrong = [0, 2 ** 31, -1, 0.5, Number.NaN, undefined, null, "1", {}, 1n, tcp.listening()];
+    const steps: ((it: (typeof routes)[0]) => void)[] = [
+      ({ near }) => near.writable && near.write(Buffer.alloc(roll(1 << 18))),
+      ({ far }) => far.writable && far.write(Buffer.alloc(roll(1 << 18))),
+      ({ near }) => near.end(),
+      ({ far }) => far.end(),
+      ({ near }) => resetIfOpen(near),
+      ({ far }) => resetIfOpen(far),
+      ({ near }) => near.destroy(),
+      ({ near, far }) => (roll(2) === 0 ? near : far).pause(),
+      ({ one, pump }) => pump.stop(one.id),
+      ({ pump }) => {
+        const parameters = [
+          wrong[roll(11)],
+          wrong[roll(11)],
+          roll(2) ? { idleMs: wrong[roll(11)] } : undefined,
+          () => {},
+        ];
+        try {
+          Reflect.apply(pump.start, pump, parameters);
+        } catch {
+          refused++;
+        }
+      },
+    ];
+    for (let step = 0; step < 4000; step++) {
+      if (roll(3) === 0) {
+        const pump = pumps[roll(3)] as (typeof pumps)[0];
+        const one = route(tcp, pump, {
+          idleMs: roll(4) === 0 ? 1 + roll(300) : 0,
+          receiveBuffer: roll(2) * 4096,
+        });
+        one.end.then(({ how }) => told[how]++);
+        const [near, far] = [socketOf(one.application).resume(), socketOf(one.server).resume()];
+        routes.push({ one, near, far, pump });
+      } else if (routes.length > 0) {
+        steps[roll(steps.length)]?.(routes[Math.max(0, routes.length - 1 - roll(100))] as (typeof routes)[0]);
+      }
+      if (roll(20) === 0) await new Promise(setImmediate);
+    }
+    for (const pump of pumps.slice(1)) pump.close();
+    for (const { one, pump } of routes) pump.stop(one.id);
+    await Promise.all(routes.map(({ one }) => one.end));
+    for (const { near, far } of routes) for (const socket of [near, far]) socket.destroy();
+    await sleep(20);
+    const sizes = pumps.map(({ size }) => size);
+    // A getter that closes the pump while it reads its arguments, and a getter of ours on something else.
+    const [a, b] = [tcp.pair()[0], tcp.pair()[0]];
+    const treacherous = {
+      get idleMs() {
+        pumps[0]?.close();
+        return 0;
+      },
+    };
+    const codes = [
+      () => pumps[0]?.start(a, b, treacherous, () => {}),
+      () => Reflect.get(native.Pump.prototype, "size", { size: 1 }),
+      () => Reflect.get(native.Pump.prototype, "size"),
+    ].map((act) => {
+      try {
+        act();
+      } catch (error) {
+        return (error as { code?: string }).code ?? (error as Error).name;
+      }
+      return "nothing thrown";
+    });
+    const sum = told.closed + told.reset + told.idle + told.stopped;
+    return { told, missing: routes.length - sum, refused, sizes, codes };
+  },
+
   /**
    * 10,000 idle connections, or as many as the process may have descriptors for: each has moved bytes both ways. What
    * they cost this process, in bytes.
@@ -171,6 +250,21 @@ const scenarios: Record<string, () => Promise<unknown> | unknown> = {
     return { bytes, pipes, cpuMs: (used.user + used.system) / 1000, count, stopped: ends.length };
   },
 };
+
+/** Node.js 24 leaks the handle of a socket that is reset while it shuts down. */
+function resetIfOpen(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
+/** The same numbers for the same seed. */
+function dice(seed: number): (sides: number) => number {
+  let state = seed >>> 0;
+  return (sides) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * sides);
+  };
+}
 
 const scenario = scenarios[process.argv[2] ?? ""];
 if (scenario === undefined) throw new Error(`run a scenario: one of ${Object.keys(scenarios).join(", ")}`);

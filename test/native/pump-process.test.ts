@@ -5,8 +5,17 @@ import { builtNative, obstacle } from "./scratch.ts";
 import { loadTcp } from "./tcp.ts";
 
 /** What one scenario of pump-child.ts printed, line by line, and its exit code or signal. */
-function run(scenario: string, ...prefix: string[]): { lines: unknown[]; status: number | string | null } {
-  const child = [process.execPath, "--expose-gc", join(import.meta.dirname, "pump-child.ts"), scenario];
+function run(
+  scenario: string,
+  { prefix = [] as string[], seed = 0 } = {},
+): { lines: unknown[]; status: number | string | null } {
+  const child = [
+    process.execPath,
+    "--expose-gc",
+    join(import.meta.dirname, "pump-child.ts"),
+    scenario,
+    `${seed}`,
+  ];
   const [command = "", ...parameters] = [...prefix, ...child];
   const result = spawnSync(command, parameters, { encoding: "utf8", timeout: 60_000 });
   if (result.stderr !== "") console.log(result.stderr);
@@ -51,11 +60,23 @@ describe.skipIf(obstacle())("A process with a Pump", () => {
   });
 
   it("waits without using CPU while it can open no pipe, and goes on when it can", () => {
-    const { lines, status } = run("starved", "prlimit", "--nofile=100");
+    const { lines, status } = run("starved", { prefix: ["prlimit", "--nofile=100"] });
     expect(status).toBe(0);
     const { cpuMs, ...rest } = lines[0] as { cpuMs: number };
     expect(rest).toEqual({ starved: true, how: ["closed", "closed", "closed"] });
     expect(cpuMs).toBeLessThan(100);
+  });
+
+  it("tells every end once, whatever happens to connections in whatever order", () => {
+    const seed = Number(process.env.PODGATE_SEED ?? Date.now() % 2 ** 31);
+    console.log(`seed ${seed} (repeat with PODGATE_SEED=${seed})`);
+    const { lines, status } = run("random", { seed });
+    expect(status).toBe(0);
+    const { told, refused, ...rest } = lines[0] as { told: Record<string, number>; refused: number };
+    expect(rest).toEqual({ missing: 0, sizes: [0, 0, 0], codes: ["ERR_CLOSED", "Error", "Error"] });
+    expect(refused).toBeGreaterThan(100);
+    // Everything happened.
+    expect(Object.values(told).every((count) => count > 0)).toBe(true);
   });
 
   it("spends less than 1 KB of memory, no pipe and no CPU on a connection that is idle", () => {

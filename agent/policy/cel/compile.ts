@@ -80,7 +80,13 @@ function faultOf(thrown: unknown): ExpressionFault {
   if (thrown instanceof RangeError)
     return new ExpressionFault("the expression is nested too deep: make it simpler");
   const range = thrown instanceof Error && "range" in thrown ? thrown.range : undefined;
-  return new ExpressionFault(`read as CEL: ${summary(thrown)}`, isRange(range) ? range : undefined);
+  return new ExpressionFault(`read as CEL: ${explain(summary(thrown))}`, isRange(range) ? range : undefined);
+}
+
+/** CEL has the doubled operators alone, and who writes one of these meant that. */
+function explain(complaint: string): string {
+  const [, operator] = /^unexpected character: '?([=&|])'?$/.exec(complaint) ?? [];
+  return operator === undefined ? complaint : `\`${operator}\` is no operator: write ${operator}${operator}`;
 }
 
 function isRange(value: unknown): value is { start: number; end: number } {

@@ -4,6 +4,7 @@
  */
 import { celEnv, celMap, isCelError, parse, plan } from "@bufbuild/cel";
 import type { Identity } from "../../../agent/model/identity.ts";
+import type { Target } from "./barrage.ts";
 import type { RuleWish } from "./objects.ts";
 
 export type Said =
@@ -14,14 +15,14 @@ export type Said =
 
 const environment = celEnv();
 
-/** The first rule whose expressions are all true decides; one that cannot be evaluated denies. */
-export function oracle(rules: readonly RuleWish[]): (identity: Identity) => Said {
+/** The first rule whose expressions are all true decides; one that cannot be evaluated denies. `dialled`: what was. */
+export function oracle(rules: readonly RuleWish[]): (identity: Identity, dialled?: Target) => Said {
   const planned = rules.map(({ expressions = [], actions }) => ({
     programs: expressions.map((text) => plan(environment, parse(text))),
     url: actions[0]?.config?.url,
   }));
-  return (identity) => {
-    const variables = { conn: connection(identity) };
+  return (identity, dialled) => {
+    const variables = { conn: connection(identity, dialled) };
     for (const [rule, { programs, url }] of planned.entries()) {
       const values = programs.map((program) => program(variables));
       if (values.some((value) => value === false)) continue; // whatever else went wrong beside it
@@ -32,7 +33,7 @@ export function oracle(rules: readonly RuleWish[]): (identity: Identity) => Said
   };
 }
 
-function connection(identity: Identity) {
+function connection(identity: Identity, dialled: Target | undefined) {
   const pod = identity.kind === "pod" ? identity.pod : undefined;
   const metadata = celMap(
     new Map<string, string | ReturnType<typeof celMap>>([
@@ -46,5 +47,13 @@ function connection(identity: Identity) {
     ["id", pod?.id ?? ""],
     ["metadata", metadata],
   ]);
-  return celMap(new Map([["k8s", celMap(new Map([["pod", celMap(inner)]]))]]));
+  const k8s = celMap(new Map([["pod", celMap(inner)]]));
+  const server: [string, string | bigint][] =
+    dialled === undefined
+      ? []
+      : [
+          ["server_ip", dialled.address],
+          ["server_port", BigInt(dialled.port)],
+        ];
+  return celMap(new Map<string, string | bigint | typeof k8s>([["k8s", k8s], ...server]));
 }

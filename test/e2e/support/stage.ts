@@ -71,6 +71,11 @@ export class Stage {
     this.#agent = await this.lab.startAgent({ args: [...EVERY_LINE, ...args] });
   }
 
+  /** Without a socket broker: what only a proxy can decide is refused. */
+  async startAgentAlone(...args: readonly string[]): Promise<void> {
+    this.#agent = await this.lab.startAgent({ broker: false, args: [...EVERY_LINE, ...args] });
+  }
+
   /** Ends it as a rolling update would. */
   stopAgent(): Promise<void> {
     return this.lab.deletePod("podgate-system", this.#agent);

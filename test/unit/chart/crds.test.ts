@@ -133,9 +133,8 @@ test("a ConnectionPolicy's columns say what it does before they say how it is", 
   const columns: Manifest[] = versionOf(byKind("ConnectionPolicy")).additionalPrinterColumns;
   expect(columns.filter(({ priority }) => priority === undefined).map(({ name }) => name)).toEqual([
     "Mode",
-    "Targets",
+    "Target",
     "Accepted",
-    "Programmed",
     "Age",
   ]);
 });

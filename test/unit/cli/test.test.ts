@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readCaseFile } from "../../../agent/trial/case-file.ts";
-import { podgateHere } from "./podgate.ts";
+import { podgateHere, start } from "./podgate.ts";
 
 const CASE = join(import.meta.dirname, "../../policies/fail-closed");
 let directory: string;
@@ -102,4 +102,12 @@ test("results can be had as JUnit and as JSON, in a file too", async () => {
   expect(xml).toMatch(/<testsuite name="\S+\/one" tests="6" failures="0" errors="0">/);
   const [one] = JSON.parse((await run("-o", "json", directory)).stdout);
   expect(one.tests.every(({ passed }: { passed: boolean }) => passed)).toBe(true);
+});
+
+test("who reads no more of the output than its beginning gets no stack trace", async () => {
+  const cases = join(import.meta.dirname, "../../policies");
+  // Closed before anything is written, so that the first write fails.
+  const run = start(["test", cases, "-o", "json"]);
+  run.child.stdout?.destroy();
+  expect(await run.ended).toMatchObject({ status: 0, stderr: "" });
 });

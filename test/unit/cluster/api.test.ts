@@ -63,11 +63,20 @@ describe("an answer", () => {
   test.each([
     [200, "<html>", "list pods: the answer is not JSON: look for a proxy in between"],
     [502, "<html>", "list pods: 502: the API server gave no reason"],
-    [403, "{}", "list pods: 403 Forbidden: give the agent's ServiceAccount list and watch on pods"],
+    [
+      403,
+      "{}",
+      "list pods: 403 Forbidden: give who asks (the agent's ServiceAccount, or the kubeconfig's user) list and watch on pods",
+    ],
+    [
+      403,
+      '{"reason":"Forbidden","message":"pods is forbidden: User \\"jane\\" cannot list resource \\"pods\\""}',
+      "list pods: 403 Forbidden: give jane list and watch on pods",
+    ],
     [
       401,
       "{}",
-      "list pods: 401 Unauthorized: the API server does not know the agent: check its token or kubeconfig",
+      "list pods: 401 Unauthorized: the API server does not know who asks: check the token or kubeconfig",
     ],
     [
       500,

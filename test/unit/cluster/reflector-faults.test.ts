@@ -267,7 +267,7 @@ test("an error is said once, however often it comes back, and its end too", asyn
   await waitFor(() => it.reflector.health().lastError !== undefined, "the error");
   expect(it.reflector.health()).toMatchObject({
     synced: false,
-    lastError: `list ${WIDGETS}: 403 Forbidden: give the agent's ServiceAccount list and watch on ${WIDGETS}`,
+    lastError: `list ${WIDGETS}: 403 Forbidden: give who asks (the agent's ServiceAccount, or the kubeconfig's user) list and watch on ${WIDGETS}`,
   });
   await waitFor(() => it.reflector.synced, "sync");
   expect(it.log.map(({ message }) => message)).toEqual([

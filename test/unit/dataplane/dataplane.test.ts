@@ -95,6 +95,9 @@ function kernelVerdict(address: string, port: number, caller?: WantPod): string 
     caller?.cgroupIds[0] === undefined ? undefined : maps.pods_by_cgroup.get(encodeU64(caller.cgroupIds[0]));
   let subject = SUBJECT_UNRESOLVED;
   if (ref !== undefined) {
+    expect(encodeU32(ref.readUInt32LE(layouts.pod_ref.cgroup))).toEqual(
+      encodeU64(caller?.cgroupIds[0] ?? 0n).subarray(0, 4),
+    );
     const byPod = perPod || ref.readUInt32LE(layouts.pod_ref.flags) === 1;
     subject = byPod ? SUBJECT_POD : SUBJECT_NAMESPACE;
     subject += ref.readUInt32LE(byPod ? layouts.pod_ref.pod : layouts.pod_ref.namespace_number);

@@ -50,6 +50,27 @@ function sentTo(url: string, more: ConstructorParameters<typeof Cluster>[0] = {}
   });
 }
 
+test("the condition warns of a forward that leads nowhere, until there is something", () => {
+  const url = "http://later.payments.internal";
+  const path = "spec.trafficPolicy.inline.on_tcp_connect[0].actions[0].config.url";
+  expect(sentTo(url).condition("CloudEndpoint/payments/edge")).toMatchObject({
+    accepted: true,
+    message: expect.stringContaining(
+      `; warning: ${path}: PODGATE_NO_TARGET: Service payments/later does not exist, so what is forwarded here is denied`,
+    ),
+  });
+  const going = { type: "forward-internal", config: { url, on_error: "continue" } };
+  const policy = [{ actions: [going] }, { actions: [deny] }];
+  const fallback = new Cluster({
+    services: [service("payments/ledger", ["192.0.2.10"], [80])],
+    endpoints: [boundCloud("payments/edge", "http://ledger.payments", policy)],
+  });
+  const { message } = fallback.condition("CloudEndpoint/payments/edge");
+  expect(message).toContain("Service payments/later does not exist, so the policy goes on after this action");
+  const later = sentTo(url, { services: [service("payments/later", ["192.0.2.40"], [80])] });
+  expect(later.condition("CloudEndpoint/payments/edge").message).not.toContain("warning");
+});
+
 describe("the target is the Service dialled:", () => {
   test.each([
     "192.0.2.10:8080",

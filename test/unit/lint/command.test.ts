@@ -134,6 +134,12 @@ describe("podgate lint", () => {
     expect(lines[at + 1]?.slice(lines[at + 2]?.indexOf("^"))).toMatch(/^"x": 1/);
   });
 
+  it("takes no colon of what it quotes for the beginning of its advice", () => {
+    const { stdout } = podgateLint(["-"], "on_tcp_connect: [{}]");
+    expect(stdout).toContain("the rule has no actions\n");
+    expect(stdout).toContain("= add one, such as `- type: deny`\n");
+  });
+
   it("does not print a private key", () => {
     const key = "-----BEGIN EC PRIVATE KEY----- c2VjcmV0";
     const config = { server_private_key: key };

@@ -141,6 +141,24 @@ describe("a ConnectionPolicy", () => {
     ]);
   });
 
+  it("with a mode nobody knows is told the faults of its policy too", () => {
+    const inline = { on_tcp_connect: [{ expressions: ["1 = 1"], actions: [{ type: "deny" }] }] };
+    expect(told(policy({ mode: "Watch", trafficPolicy: { inline } }))).toEqual([
+      "error ERR_NGROK_2200 7: =",
+      'error PODGATE_OBJECT 8: mode: "Watch"',
+    ]);
+  });
+
+  it("names a Service once, as a whole or by its ports, as its definition demands", () => {
+    const targeting = (...refs: readonly object[]) =>
+      told(policy({ targetRefs: refs.map((ref) => ({ name: "ledger", ...ref })) }));
+    const twice = [expect.stringMatching(/^error PODGATE_OBJECT 6: targetRefs/)];
+    expect(targeting({}, {})).toEqual(twice);
+    expect(targeting({ sectionName: "db" }, {})).toEqual(twice);
+    expect(targeting({ sectionName: "db" }, { sectionName: "db" })).toEqual(twice);
+    expect(targeting({ sectionName: "db" }, { sectionName: "web" }, { name: "vault" })).toEqual([]);
+  });
+
   it("names a Service that must be there", () => {
     expect(told(service("vault") + policy({}))).toEqual([
       expect.stringMatching(/^warning PODGATE_NO_SERVICE 12: "name"/),

@@ -61,6 +61,8 @@ describe("the url of a Kubernetes-bound endpoint", () => {
     ],
     ["tcp://ledger.payments", "a tcp url needs a port"],
     ["http://ledger", "does not name a Service and its namespace"],
+    ["http://a.b.svc", "more than Service and namespace: write a.b as the host"],
+    ["http://a.b.svc.cluster.local.:80", "more than Service and namespace: write a.b as the host"],
     ["http://a.b.c", "does not name a Service and its namespace"],
     ["https://example-hostname.ngrok.io", "does not name a Service and its namespace"],
     ["http://*.payments", "does not name a Service and its namespace"],

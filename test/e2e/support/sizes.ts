@@ -1,0 +1,16 @@
+/** How much the random tests do: what every `npm test` can afford, or with PODGATE_LONG=1 (`npm run test:long`) all of it. */
+export interface Sizes {
+  /** Rounds of 2,500 (policy, pod) pairs, compared in the kernel's maps. */
+  readonly pairRounds: number;
+  /** Rounds of 10,000 (pod, policy, destination) triples. */
+  readonly tripleRounds: number;
+  /** Services with a policy each that real pods dial. */
+  readonly dialledPolicies: number;
+  /** Pods that dial all of them. */
+  readonly dialling: number;
+}
+
+const usual: Sizes = { pairRounds: 4, tripleRounds: 4, dialledPolicies: 50, dialling: 10 };
+const long: Sizes = { pairRounds: 40, tripleRounds: 100, dialledPolicies: 100, dialling: 20 };
+
+export const sizes: Sizes = process.env.PODGATE_LONG === "1" ? long : usual;

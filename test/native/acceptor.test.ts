@@ -1,0 +1,215 @@
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Native, Netns } from "../../agent/dataplane/native.ts";
+import { codeOf, descriptorCount, Namespace, until } from "./namespace.ts";
+import { builtNative, obstacle, outputOf, projectRoot } from "./scratch.ts";
+import { Sockets } from "./sockets.ts";
+
+describe.skipIf(obstacle())("an acceptor", () => {
+  let native: Native;
+  let inside: Namespace;
+  let outside: Namespace;
+  let netns: Netns;
+  let sockets: Sockets;
+  beforeAll(() => {
+    native = builtNative();
+    inside = new Namespace();
+    outside = new Namespace();
+    inside.linkTo(outside);
+    netns = native.Netns.open(inside.path);
+    sockets = new Sockets(native, netns);
+  });
+  afterAll(async () => {
+    netns?.close();
+    await inside?.remove();
+    await outside?.remove();
+  });
+
+  const never = (error: Error) => expect.fail(error.message);
+
+  /** Runs `script` in a Node.js that may have only `limit` descriptors open. */
+  const confined = (limit: number, script: string) =>
+    outputOf("prlimit", [
+      ...[`--nofile=${limit}:${limit}`, process.execPath, "--input-type=module", "-e"],
+      `import { loadNative } from ${JSON.stringify(join(projectRoot, "agent/dataplane/native.ts"))};
+       import { closeSync, openSync, readdirSync } from "node:fs";
+       const native = loadNative();
+       const netns = native.Netns.open(${JSON.stringify(inside.path)});
+       const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
+       const connect = (port) => new Promise((resolve) => {
+         const fd = netns.socket(4);
+         native.connectTcp(fd, loopback, port, 5000, (error) => resolve(error === undefined ? fd : error));
+       });
+       const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+       ${script}`,
+    ]);
+
+  async function dial(port: number, count: number): Promise<void> {
+    const outcomes = Array.from({ length: count }, () =>
+      sockets.connect(sockets.socket(), "127.0.0.1", port),
+    );
+    expect(new Set(await Promise.all(outcomes))).toEqual(new Set([undefined]));
+  }
+
+  it("pauses and goes on where it was", async () => {
+    const { port, acceptor, accepted } = sockets.accept();
+    await dial(port, 1);
+    await until(() => accepted.length === 1);
+    acceptor.pause();
+    await dial(port, 3);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(accepted).toHaveLength(1);
+    acceptor.resume();
+    await until(() => accepted.length === 4);
+    acceptor.close();
+    acceptor.close();
+    expect(codeOf(() => acceptor.resume())).toBe("ERR_CLOSED");
+    expect(await sockets.connect(sockets.socket(), "127.0.0.1", port)).toBe("ECONNREFUSED");
+  });
+
+  it("takes at most 64 connections per turn of the event loop", async () => {
+    const { port, acceptor, accepted } = sockets.accept();
+    acceptor.pause();
+    await dial(port, 200);
+    acceptor.resume();
+    const turns: number[] = [];
+    while (accepted.length < 200) {
+      const before = accepted.length;
+      await new Promise((resolve) => setImmediate(resolve));
+      turns.push(accepted.length - before);
+    }
+    expect(Math.max(...turns)).toBe(64);
+  });
+
+  it("can be paused and closed by its own callback", async () => {
+    const { fd, port } = netns.listen(4, 64);
+    const accepted: number[] = [];
+    const acceptor = new native.Acceptor(
+      fd,
+      (connection) => {
+        accepted.push(connection);
+        if (accepted.length === 1) acceptor.pause();
+        else acceptor.close();
+      },
+      never,
+    );
+    await dial(port, 5);
+    await until(() => accepted.length === 1);
+    acceptor.resume();
+    await until(() => accepted.length === 2);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(accepted).toHaveLength(2);
+    for (const connection of accepted) native.closeDescriptor(connection);
+  });
+
+  it("says once that it may open no more, waits without spinning, and goes on", async () => {
+    const script = `
+      const { fd, port } = netns.listen(4, 64);
+      const accepted = [], errors = [];
+      const acceptor = new native.Acceptor(fd, (it) => accepted.push(it), (error, isOver) => errors.push([error.message, isOver]));
+      acceptor.pause();
+      const clients = [];
+      for (let count = 0; count < 3; count++) clients.push(await connect(port));
+      const filler = [];
+      try { for (;;) filler.push(openSync("/dev/null")); } catch {}
+      const before = process.cpuUsage();
+      acceptor.resume();
+      await pause(1000);
+      const { user, system } = process.cpuUsage(before);
+      const waiting = accepted.length;
+      for (const it of filler) closeSync(it);
+      while (accepted.length < 3) await pause(10);
+      acceptor.close();
+      console.log(JSON.stringify({ waiting, errors, isIdle: user + system < 200_000 }));`;
+    expect(JSON.parse(await confined(60, script))).toEqual({
+      waiting: 0,
+      errors: [["accept connections: EMFILE", false]],
+      isIdle: true,
+    });
+  });
+
+  it("is over when its listening socket is destroyed, and says so", async () => {
+    const { port, acceptor, errors } = sockets.accept();
+    inside.run("ss", "-K", "state", "listening", "sport", "=", `:${port}`);
+    await until(() => errors.length === 1);
+    expect(errors).toEqual([["ECONNABORTED", true]]);
+    expect(codeOf(() => acceptor.pause())).toBe("ERR_CLOSED");
+    acceptor.close();
+  });
+
+  it("takes only a listening TCP socket, and leaves others open", () => {
+    const file = openSync("/dev/null", "r");
+    const socket = sockets.socket();
+    const make = (fd: unknown) => codeOf(() => new native.Acceptor(fd as number, () => {}, never));
+    expect([99_999, file, socket, 0, -1, "4"].map(make)).toEqual([
+      ...["EBADF", "ENOTSOCK", "EINVAL", "ERR_INVALID_ARG", "ERR_INVALID_ARG", "ERR_INVALID_ARG"],
+    ]);
+    closeSync(file);
+    native.closeDescriptor(socket);
+    const { fd } = netns.listen(4, 1);
+    const first = new native.Acceptor(fd, () => {}, never);
+    expect(make(fd)).toBe("EEXIST"); // somebody watches it already
+    first.close();
+  });
+
+  it("leaves no descriptor behind in a thousand connections and a hundred acceptors", async () => {
+    const use = async (connections: number) => {
+      const { fd, port } = netns.listen(4, 64);
+      let count = 0;
+      const acceptor = new native.Acceptor(
+        fd,
+        (it) => {
+          if (count++ % 2 === 0) native.closeDescriptor(it);
+          else native.resetSocket(it);
+        },
+        never,
+      );
+      for (let index = 0; index < connections; index++) {
+        const client = netns.socket(4);
+        // The reset may be there before the client has looked.
+        expect([undefined, "ECONNRESET"]).toContain(await sockets.connect(client, "127.0.0.1", port));
+        native.resetSocket(client);
+      }
+      await until(() => count === connections);
+      acceptor.close();
+      const refused = netns.socket(4);
+      expect(await sockets.connect(refused, "127.0.0.1", port)).toBe("ECONNREFUSED");
+      native.closeDescriptor(refused);
+    };
+    await use(2);
+    const before = descriptorCount();
+    for (let count = 0; count < 100; count++) await use(10);
+    expect(descriptorCount()).toBe(before);
+  });
+
+  it("and a connect end with their worker thread", async () => {
+    const addon = join(projectRoot, "build/Release/podgate.node");
+    const script = `
+      const { Worker } = await import("node:worker_threads");
+      const counts = [];
+      for (const last of ["", "process.exit(7);", "", "process.exit(7);", ""]) {
+        const worker = new Worker(\`
+          const native = require(${JSON.stringify(addon)});
+          const netns = native.Netns.open(${JSON.stringify(inside.path)});
+          const { fd, port } = netns.listen(4, 8);
+          const { parentPort } = require("node:worker_threads");
+          const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
+          const nobody = Buffer.from("00000000000000000000ffffc000024d", "hex"); // 192.0.2.77
+          const clients = [netns.socket(4), netns.socket(4)];
+          new native.Acceptor(fd, (it) => {
+            native.closeDescriptor(it);
+            native.connectTcp(clients[1], nobody, 9, 60000, () => {});
+            for (const it of clients) native.closeDescriptor(it);
+            parentPort.postMessage("open");
+            \${last}
+          }, () => {});
+          native.connectTcp(clients[0], loopback, port, 60000, () => {});\`, { eval: true, execArgv: [] });
+        await new Promise((resolve) => worker.once("message", resolve));
+        await worker.terminate();
+        counts.push(readdirSync("/proc/self/fd").length);
+      }
+      console.log(counts.map((it) => it - counts[0]).join(" "));`;
+    expect(await confined(200, script)).toBe("0 0 0 0 0");
+  });
+});

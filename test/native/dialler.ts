@@ -1,0 +1,56 @@
+/** An application as pods have them, made of Node.js's own sockets, and a server for it to dial. */
+import { createServer } from "node:net";
+import { onTestFinished } from "vitest";
+import type { Netns } from "../../agent/dataplane/native.ts";
+import type { Application, Namespace } from "./namespace.ts";
+
+export function startDialler(namespace: Namespace): Application {
+  return namespace.start(process.execPath, "-e", DIALLER);
+}
+
+/** Makes it connect. `localPort` 0: the kernel chooses. `id` is for its other verbs. */
+export async function dial(app: Application, host: string, port: number, localPort = 0) {
+  const id = Math.random().toString(36).slice(2);
+  return { id, localPort: Number(await app.ask(`dial ${id} ${host} ${port} ${localPort}`)) };
+}
+
+/** Starts an echo server on loopback inside, which ends with the test. Returns its port. */
+export function echo(netns: Netns, family: 4 | 6): number {
+  const { fd, port } = netns.listen(family, 512);
+  const server = createServer((socket) => socket.on("error", () => {}).pipe(socket));
+  server.listen({ fd });
+  onTestFinished(() => void server.close());
+  return port;
+}
+
+const DIALLER = `
+const net = require("node:net");
+const sockets = new Map();
+const say = (text) => process.stdout.write(text + "\\n");
+const verbs = {
+  // The answer is the local port, or an error's code.
+  dial(id, host, port, localPort) {
+    const socket = net.connect({ host, port: Number(port), localPort: Number(localPort) || undefined });
+    sockets.set(id, socket);
+    socket.fate = new Promise((resolve) => {
+      socket.on("error", (error) => resolve(error.code));
+      socket.on("end", () => resolve("end"));
+    });
+    const connected = new Promise((resolve) => socket.once("connect", () => resolve(String(socket.localPort))));
+    Promise.race([connected, socket.fate]).then(say);
+  },
+  // What comes back.
+  ping(id) {
+    const socket = sockets.get(id);
+    socket.once("data", (data) => say(String(data)));
+    socket.write("ping " + id);
+  },
+  // How it ended, when it has.
+  fate(id) { sockets.get(id).fate.then(say); },
+  // Ends it without TIME_WAIT.
+  reset(id) { sockets.get(id).resetAndDestroy(); say("reset"); },
+};
+require("node:readline").createInterface({ input: process.stdin })
+  .on("line", (line) => { const [verb, ...rest] = line.split(" "); verbs[verb](...rest); })
+  .on("close", () => process.exit(0));
+`;
