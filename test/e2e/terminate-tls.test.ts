@@ -387,6 +387,12 @@ say({"good": good, "bad": bad})`,
     expect(log).not.toContain("PRIVATE KEY");
     expect(logLines(log).filter(({ level }) => Number(level) >= 50)).toEqual([]);
   });
+
+  test("an agent without a broker refuses it in the kernel", async () => {
+    await stage.stopAgent();
+    await stage.lab.startAgent({ broker: false });
+    expect(await talk("vault")).toMatchObject({ error: "EPERM" });
+  });
 });
 
 function descriptors(): number {
