@@ -45,6 +45,11 @@ const examples: Readonly<Record<string, string>> = {
   PODGATE_IMPOSSIBLE_VALUE: rules(`${M}.namespace != "A" => deny`),
   PODGATE_EMPTY_VARIABLE: rules('conn.geo.country_code != "US" => deny'),
   PODGATE_CONSTANT: rules(`${M}.name != "a" || ${M}.name != "b" => deny`),
+  PODGATE_UNVERIFIED_CLIENT: `on_tcp_connect:
+  - actions: [{type: terminate-tls, config: {mutual_tls_verification_strategy: request}}]
+  - expressions: ['actions.ngrok.terminate_tls.client.subject.common_name != "a"']
+    actions: [type: deny]
+`,
   PODGATE_SHADOWED_RULE: rules(`${M}.name != "a" => deny`, `${M}.name != "a" => deny`),
   PODGATE_EMPTY_EXPRESSIONS: "on_tcp_connect: [{expressions: [], actions: [type: deny]}]",
   PODGATE_TEMPLATE: "a: {{ b }}\n{{ end }}\n",
