@@ -36,6 +36,7 @@
         "native/seqpacket.cc",
         "native/sock_diag.cc",
         "native/sockets.cc",
+        "native/tcp_sequence.cc",
         "native/timer.cc"
       ],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],

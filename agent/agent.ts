@@ -17,10 +17,11 @@ import { ownAddresses } from "./dataplane/own-addresses.ts";
 import { LastValidStore } from "./guard/last-valid.ts";
 import { DEFAULT_PREFIXES } from "./identity/annotations.ts";
 import { listPodCgroups, readDirectory } from "./identity/cgroup-tree.ts";
-import { identityReader } from "./identity/pod-identity.ts";
+import { type IdentityReader, identityReader } from "./identity/pod-identity.ts";
 import type { Clock } from "./model/clock.ts";
 import { Narrator } from "./narrate.ts";
 import { Proxying, type ProxyingOptions } from "./proxying.ts";
+import { Reauthorizing } from "./reauthorizing.ts";
 import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.ts";
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
@@ -101,6 +102,7 @@ export class Agent {
     const ready = Promise.withResolvers<void>();
     const proxying = this.#proxying(node, narrator);
     let attached = false;
+    let reauthorizing: Reauthorizing | undefined;
     repeater.start(async () => {
       if (!cluster.synced) return undefined;
       const reconciled = await reconciler.run();
@@ -112,14 +114,17 @@ export class Agent {
         const canRedirect = node.attach();
         this.#readEvents(node.kernel, narrator);
         proxying.start(canRedirect);
+        reauthorizing = this.#reauthorizing(node, narrator, identityOf, proxying);
         attached = true;
         ready.resolve();
       }
       proxying.learn(reconciled);
+      reauthorizing?.learn(reconciled);
       return dataplane.sweep();
     });
     this.#closers.push(
       () => repeater.stop(),
+      () => reauthorizing?.close(),
       // While what is open drains, everything else goes on.
       () => proxying.close(),
     );
@@ -186,6 +191,21 @@ export class Agent {
       { ...proxy, cgroupRoot, eventsPerSecond },
       { native: loadNative(), maps: node.kernel.maps, narrator, log: this.#log, clock: this.#clock },
     );
+  }
+
+  /** Undefined without a broker, which says so: then what is open stays open. */
+  #reauthorizing(
+    node: Node,
+    narrator: Narrator,
+    identityOf: IdentityReader,
+    proxying: Proxying,
+  ): Reauthorizing | undefined {
+    const { sockets: table } = proxying;
+    if (table === undefined) return undefined;
+    const proxied = () => proxying.proxied();
+    const { maps } = node.kernel;
+    const parts = { table, proxied, maps, narrator, identityOf, log: this.#log, clock: this.#clock };
+    return new Reauthorizing(this.#options.cgroupRoot, parts);
   }
 
   #readEvents(kernel: Kernel, narrator: Narrator): void {

@@ -9,6 +9,7 @@ import { type Identity, unresolved } from "./model/identity.ts";
 import { type LocalPod, type ObjectRef, refKey } from "./model/objects.ts";
 import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Rule } from "./policy/policy.ts";
+import type { Revoked } from "./reauthorize/judge.ts";
 import { isSame, logOf, Recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import type { Decided, RuleRecord, VerdictRecord } from "./verdict/record.ts";
@@ -27,7 +28,7 @@ export interface Proxied {
   /** ms since 1970. */
   readonly time: number;
   readonly caller: Caller;
-  readonly process: VerdictRecord["process"];
+  readonly process: NonNullable<VerdictRecord["process"]>;
   readonly dialled: KernelEvent["dialled"];
   /** Where it went. */
   readonly target?: KernelEvent["dialled"];
@@ -102,6 +103,23 @@ export class Narrator {
       }),
       ...(log.length > 0 && { log }),
       suppressed: event.suppressed,
+    };
+  }
+
+  /** An open connection that has just been ended. Nobody knows which process had it. */
+  tellRevoked({ time, pod, layer, connection, decision }: Revoked): VerdictRecord {
+    const { dialled, remote } = connection;
+    const wasForwarded = dialled.address !== remote.address || dialled.port !== remote.port;
+    return {
+      time,
+      ...this.#said(decision),
+      reason: "revoked",
+      layer,
+      pod: { namespace: pod.namespace, name: pod.name, uid: pod.id },
+      destination: this.#place(dialled),
+      ...(wasForwarded && { forwardedTo: this.#place(remote) }),
+      errorCode: pod.errorCode,
+      suppressed: 0,
     };
   }
 

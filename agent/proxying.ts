@@ -17,7 +17,8 @@ import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
 import { shakeHands } from "./proxy/handshake.ts";
 import { Listeners, type PodPlace } from "./proxy/listeners.ts";
 import type { Limits } from "./proxy/quota.ts";
-import { type Caller, type OpenConnection, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
+import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
+import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
 import { logOf, Recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
@@ -77,17 +78,29 @@ export class Proxying {
       this.#parts.log.log("info", "there is no socket broker: what only a proxy can decide is refused");
       return;
     }
-    if (canRedirect) this.#open(brokerSocket);
+    const broker = this.#connect(brokerSocket);
+    if (canRedirect) this.#open(broker);
   }
 
-  /** Connections that the proxy has let through. */
-  get open(): ReadonlySet<OpenConnection> {
-    return this.#proxy?.open ?? new Set();
-  }
-
-  /** Undefined: there is no broker, and there will be none. */
+  /** Undefined: there is no broker, or this has not started. */
   get sockets(): Sockets | undefined {
     return this.#broker;
+  }
+
+  /** Connections that the proxy has let through, for who judges them again. */
+  *proxied(): Iterable<ProxiedConnection> {
+    for (const { caller, ruling, stop } of this.#proxy?.open ?? []) {
+      const { dialled, pod } = caller.entry;
+      const { identity } = this.#parts.narrator.caller(pod);
+      const { client } = connectionAhead(identity, { ...NO_CONTEXT, family: familyOf(dialled.address) });
+      const end = () => {
+        stop();
+        return true;
+      };
+      const from = { address: client.ip, port: caller.clientPort };
+      const { podUid, tls } = caller;
+      yield { podUid, client: from, dialled, remote: ruling.target ?? dialled, ...(tls && { tls }), end };
+    }
   }
 
   learn(latest: Reconciled): void {
@@ -101,10 +114,8 @@ export class Proxying {
     for (const close of this.#closers.splice(0).reverse()) await close();
   }
 
-  #open(socketPath: string): void {
-    const { native, maps, log, clock } = this.#parts;
-    const { handshakeTimeout, connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending } =
-      this.#options;
+  #connect(socketPath: string): BrokerClient {
+    const { native, log, clock } = this.#parts;
     const broker = new BrokerClient(native, {
       socketPath,
       clock,
@@ -118,6 +129,15 @@ export class Proxying {
         if (connected) this.#listen();
       },
     });
+    this.#broker = broker;
+    this.#closers.push(() => broker.close());
+    broker.start();
+    return broker;
+  }
+
+  #open(broker: BrokerClient): void {
+    const { native, maps, log } = this.#parts;
+    const { connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending } = this.#options;
     const pump = new native.Pump({ threads: 2 });
     const redirects = new RedirectTable(maps);
     const ports = new ListenerMap(maps.listeners);
@@ -131,7 +151,7 @@ export class Proxying {
       bootTime: bootTimeNs,
       longestWaitMs: agentDownAfter,
       shakeHands,
-      handshakeTimeoutMs: handshakeTimeout,
+      handshakeTimeoutMs: this.#options.handshakeTimeout,
       connectTimeoutMs: connectTimeout,
       idleMs: idleTimeout,
       open,
@@ -151,17 +171,15 @@ export class Proxying {
     });
     this.#listeners = listeners;
     this.#proxy = proxy;
-    this.#broker = broker;
+    this.#listen();
     this.#closers.push(
       () => pump.close(),
-      () => broker.close(),
       async () => {
         listeners.close();
         if (proxy.open.size > 0) log.log("info", "draining proxied connections", { open: proxy.open.size });
         await proxy.drain(drainTimeout);
       },
     );
-    broker.start();
   }
 
   #listen(): void {

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+
+#include <algorithm>
 
 namespace podgate {
 namespace {
@@ -14,6 +17,23 @@ namespace {
 constexpr size_t kBufferSize = 64 * 1024;
 // The kernel answers at once. Who waits is the event loop, so it must not wait for ever.
 constexpr struct timeval kPatience = {5, 0};
+
+// The attribute INET_DIAG_INFO among those that follow a message.
+const uint8_t* FindInfo(const uint8_t* attributes, size_t length, size_t* info_length) {
+  while (length >= sizeof(struct rtattr)) {
+    struct rtattr header;
+    memcpy(&header, attributes, sizeof(header));
+    if (header.rta_len < sizeof(header) || header.rta_len > length) return nullptr;
+    if (header.rta_type == INET_DIAG_INFO) {
+      *info_length = header.rta_len - sizeof(header);
+      return attributes + sizeof(header);
+    }
+    size_t step = std::min(length, size_t{RTA_ALIGN(header.rta_len)});
+    attributes += step;
+    length -= step;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
@@ -30,34 +50,34 @@ int DiagSocket::Open() {
   return 0;
 }
 
-int DiagSocket::Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question, const Take& take) {
-  if (int error = Send(type, flags, question)) return error;
+int DiagSocket::Ask(uint16_t type, uint16_t flags, const void* question, size_t length, const Take& take) {
+  if (int error = Send(type, flags, question, length)) return error;
   Progress progress = Progress::kMore;
   bool interrupted = false;
   while (progress == Progress::kMore) {
-    size_t length = 0;
-    if (int error = Receive(&length)) return error;
-    if (int error = Parse(length, take, &progress, &interrupted)) return error;
+    size_t received = 0;
+    if (int error = Receive(&received)) return error;
+    if (int error = Parse(received, take, &progress, &interrupted)) return error;
   }
   return interrupted ? EINTR : 0;
 }
 
-int DiagSocket::Send(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question) {
-  struct {
-    struct nlmsghdr header;
-    struct inet_diag_req_v2 question;
-  } request = {};
-  request.header.nlmsg_len = sizeof(request);
-  request.header.nlmsg_type = type;
-  request.header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
-  request.header.nlmsg_seq = ++sequence_;
-  request.question = question;
+int DiagSocket::Send(uint16_t type, uint16_t flags, const void* question, size_t length) {
+  struct nlmsghdr header = {};
+  header.nlmsg_len = static_cast<uint32_t>(sizeof(header) + length);
+  header.nlmsg_type = type;
+  header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+  header.nlmsg_seq = ++sequence_;
+  struct iovec parts[] = {{&header, sizeof(header)}, {const_cast<void*>(question), length}};
+  struct msghdr request = {};
+  request.msg_iov = parts;
+  request.msg_iovlen = 2;
   ssize_t sent = 0;
   do {
-    sent = send(fd_.Get(), &request, sizeof(request), 0);
+    sent = sendmsg(fd_.Get(), &request, 0);
   } while (sent < 0 && errno == EINTR);
   if (sent < 0) return errno;
-  return static_cast<size_t>(sent) == sizeof(request) ? 0 : EIO;
+  return static_cast<size_t>(sent) == header.nlmsg_len ? 0 : EIO;
 }
 
 int DiagSocket::Receive(size_t* length) {
@@ -92,11 +112,15 @@ int DiagSocket::Parse(size_t length, const Take& take, Progress* progress, bool*
       if (status > 0) return EBADMSG;
       if (status < 0) return -status;
       *progress = Progress::kDone;
-    } else if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY) {
+    } else if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY || header.nlmsg_type == TCPDIAG_GETSOCK) {
       struct inet_diag_msg message;
       if (payload_length < sizeof(message)) return EBADMSG;
       memcpy(&message, payload, sizeof(message));
-      take(message);
+      size_t info_length = 0;
+      const uint8_t* info = FindInfo(payload + NLMSG_ALIGN(sizeof(message)),
+                                     payload_length - std::min(payload_length, size_t{NLMSG_ALIGN(sizeof(message))}),
+                                     &info_length);
+      take(message, info, info_length);
     }
   }
   return 0;

@@ -14,17 +14,25 @@ namespace podgate {
 
 class DiagSocket {
  public:
-  using Take = std::function<void(const struct inet_diag_msg& message)>;
+  // `info`: what INET_DIAG_INFO holds, null without one.
+  using Take = std::function<void(const struct inet_diag_msg& message, const uint8_t* info, size_t info_length)>;
 
   // Each returns 0 or a positive errno.
   int Open();
   // `type` and `flags` are netlink's. `take` is called for every socket in the answer.
   // EINTR: the table changed so that the answer may be inconsistent.
-  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question, const Take& take);
+  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question, const Take& take) {
+    return Ask(type, flags, &question, sizeof(question), take);
+  }
+  // The request of before Linux 3.3, with type TCPDIAG_GETSOCK.
+  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req& question, const Take& take) {
+    return Ask(type, flags, &question, sizeof(question), take);
+  }
 
  private:
   enum class Progress { kMore, kDone };
-  int Send(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question);
+  int Ask(uint16_t type, uint16_t flags, const void* question, size_t length, const Take& take);
+  int Send(uint16_t type, uint16_t flags, const void* question, size_t length);
   int Receive(size_t* length);
   int Parse(size_t length, const Take& take, Progress* progress, bool* interrupted);
 

@@ -46,6 +46,7 @@ Napi::Object ConnectionToObject(Napi::Env env, const TcpConnection& connection) 
   object.Set("cookie", Napi::BigInt::New(env, connection.cookie));
   object.Set("inode", Napi::BigInt::New(env, static_cast<uint64_t>(connection.inode)));
   object.Set("uid", Napi::Number::New(env, connection.uid));
+  object.Set("beyondPayload", Napi::Number::New(env, static_cast<double>(connection.beyond_payload)));
   return object;
 }
 

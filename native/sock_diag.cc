@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 
 #include "diag_socket.h"
+#include "tcp_sequence.h"
 
 namespace podgate {
 namespace {
@@ -27,7 +28,7 @@ void CopyAddress(int family, const __be32* from, uint8_t* to) {
   memcpy(to + sizeof(kMappedPrefix), from, sizeof(*from));
 }
 
-TcpConnection FromMessage(const struct inet_diag_msg& message) {
+TcpConnection FromMessage(const struct inet_diag_msg& message, const uint8_t* info, size_t info_length) {
   TcpConnection connection;
   connection.family = message.idiag_family;
   connection.state = message.idiag_state;
@@ -38,6 +39,7 @@ TcpConnection FromMessage(const struct inet_diag_msg& message) {
   connection.interface = message.id.idiag_if;
   connection.inode = message.idiag_inode;
   connection.uid = message.idiag_uid;
+  connection.beyond_payload = BeyondPayload(info, info_length, message.idiag_wqueue);
   connection.cookie = message.id.idiag_cookie[0] | (static_cast<uint64_t>(message.id.idiag_cookie[1]) << 32);
   return connection;
 }
@@ -65,36 +67,34 @@ struct inet_diag_req_v2 QuestionAbout(const TcpConnection& connection) {
   return question;
 }
 
-int ListFamily(DiagSocket& diag, int family, std::vector<TcpConnection>* connections) {
-  struct inet_diag_req_v2 question = {};
-  question.sdiag_family = static_cast<uint8_t>(family);
-  question.sdiag_protocol = IPPROTO_TCP;
-  question.idiag_states = kOpenStates;
-  size_t before = connections->size();
-  int error = EINTR;
-  for (int attempt = 0; attempt < kAttempts && error == EINTR; attempt++) {
-    connections->resize(before);
-    error = diag.Ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, question, [&](const struct inet_diag_msg& message) {
-      if (message.idiag_family != family || message.idiag_timer == kTimeWaitTimer) return;
-      connections->push_back(FromMessage(message));
-    });
-  }
-  return error == EINTR ? EAGAIN : error;
-}
-
 }  // namespace
 
+// The kernel walks the table of all namespaces together for every request. Asked in the old way it tells both families
+// in one walk, which is half of 1 ms on a node with 250 pods.
 int ListConnections(std::vector<TcpConnection>* connections) {
   DiagSocket diag;
   if (int error = diag.Open()) return error;
-  if (int error = ListFamily(diag, AF_INET, connections)) return error;
-  return ListFamily(diag, AF_INET6, connections);
+  struct inet_diag_req question = {};
+  question.idiag_states = kOpenStates;
+  question.idiag_ext = 1 << (INET_DIAG_INFO - 1);
+  auto take = [&](const struct inet_diag_msg& message, const uint8_t* info, size_t info_length) {
+    bool is_ip = message.idiag_family == AF_INET || message.idiag_family == AF_INET6;
+    if (!is_ip || message.idiag_timer == kTimeWaitTimer) return;
+    connections->push_back(FromMessage(message, info, info_length));
+  };
+  int error = EINTR;
+  for (int attempt = 0; attempt < kAttempts && error == EINTR; attempt++) {
+    connections->clear();
+    error = diag.Ask(TCPDIAG_GETSOCK, NLM_F_DUMP, question, take);
+  }
+  return error == EINTR ? EAGAIN : error;
 }
 
 int DestroyConnection(const TcpConnection& connection) {
   DiagSocket diag;
   if (int error = diag.Open()) return error;
-  int error = diag.Ask(SOCK_DESTROY, NLM_F_ACK, QuestionAbout(connection), [](const struct inet_diag_msg&) {});
+  auto ignore = [](const struct inet_diag_msg&, const uint8_t*, size_t) {};
+  int error = diag.Ask(SOCK_DESTROY, NLM_F_ACK, QuestionAbout(connection), ignore);
   return error == ESTALE ? ENOENT : error;
 }
 

@@ -20,6 +20,7 @@ struct TcpConnection {
   uint32_t inode = 0;
   uint32_t uid = 0;
   uint64_t cookie = 0;
+  int64_t beyond_payload = 0;  // see tcp_sequence.h
 };
 
 // INET_DIAG_NOCOOKIE: the kernel would take it for "whichever socket has this tuple now".

@@ -1,8 +1,8 @@
 /** ConnectionPolicies, Podgate's own kind. Whatever cannot be read makes the policy malformed, so that it denies. */
 import type { ConnectionPolicy, PolicySource } from "../model/objects.ts";
+import { choice, MODE_ANNOTATION, REAUTHORIZE, REAUTHORIZE_ANNOTATION } from "./annotation.ts";
 import { describe, type Fields, field, isRecord, type Report, text } from "./fields.ts";
 import type { Metadata } from "./metadata.ts";
-import { MODE_ANNOTATION } from "./parse-endpoint.ts";
 import { malformed, policySource } from "./parse-policy-source.ts";
 
 type Fault = Extract<PolicySource, { kind: "malformed" }>;
@@ -14,6 +14,7 @@ export function parseConnectionPolicy(object: Fields, metadata: Metadata, report
   const faults: Fault[] = [];
   const targets = readTargets(spec, faults);
   const audit = readMode(spec, faults);
+  const connectOnly = choice(metadata, REAUTHORIZE_ANNOTATION, REAUTHORIZE, faults);
   const source = policySource(spec);
   if (source.kind === "none")
     faults.push(malformed("spec.trafficPolicy", "is missing: write inline or targetRef"));
@@ -33,6 +34,7 @@ export function parseConnectionPolicy(object: Fields, metadata: Metadata, report
     generation: metadata.generation,
     policy: fault ?? source,
     audit,
+    connectOnly,
     targets,
   };
 }

@@ -1,11 +1,15 @@
 /** AgentEndpoints and CloudEndpoints. Whatever cannot be read makes the policy malformed, so that it denies. */
 import type { Endpoint, PolicySource } from "../model/objects.ts";
+import {
+  choice,
+  GUARD_UPSTREAM_ANNOTATION,
+  MODE_ANNOTATION,
+  REAUTHORIZE,
+  REAUTHORIZE_ANNOTATION,
+} from "./annotation.ts";
 import { describe, type Fields, field, isRecord, type Report, text } from "./fields.ts";
 import type { Metadata } from "./metadata.ts";
 import { malformed, policySource } from "./parse-policy-source.ts";
-
-export const MODE_ANNOTATION = "podgate.dev/mode";
-const GUARD_UPSTREAM_ANNOTATION = "podgate.dev/guard-upstream";
 
 export function parseAgentEndpoint(object: Fields, metadata: Metadata, report: Report): Endpoint {
   return parseEndpoint("AgentEndpoint", object, metadata, report);
@@ -27,6 +31,7 @@ function parseEndpoint(kind: Endpoint["kind"], object: Fields, metadata: Metadat
   const bindings = readBindings(spec, faults);
   const audit = choice(metadata, MODE_ANNOTATION, { audit: true, enforce: false }, faults);
   const guardUpstream = choice(metadata, GUARD_UPSTREAM_ANNOTATION, { true: true, false: false }, faults);
+  const connectOnly = choice(metadata, REAUTHORIZE_ANNOTATION, REAUTHORIZE, faults);
   const [fault] = faults;
   for (const { path, message } of faults) report(path, message);
   return {
@@ -37,6 +42,7 @@ function parseEndpoint(kind: Endpoint["kind"], object: Fields, metadata: Metadat
     generation: metadata.generation,
     policy: fault ?? policySource(spec),
     audit,
+    connectOnly,
     url: url ?? "",
     bindings,
     ...(upstream === undefined ? {} : { upstreamUrl: upstream }),
@@ -62,20 +68,4 @@ function readBindings(spec: Fields, faults: Malformed[]): readonly string[] {
     faults.push(malformed("spec.bindings", `is ${describe(found)}: write a list such as [kubernetes]`));
   }
   return bindings;
-}
-
-/** The meaning of an annotation's value; false where it is absent, and a fault where it is any other. */
-function choice(
-  metadata: Metadata,
-  key: string,
-  meanings: Readonly<Record<string, boolean>>,
-  faults: Malformed[],
-): boolean {
-  const value = field(metadata.annotations, key);
-  if (value === undefined) return false;
-  const meaning = typeof value === "string" ? field(meanings, value) : undefined;
-  if (typeof meaning === "boolean") return meaning;
-  const allowed = Object.keys(meanings).join(" or ");
-  faults.push(malformed(`metadata.annotations["${key}"]`, `is ${describe(value)}: write ${allowed}`));
-  return false;
 }

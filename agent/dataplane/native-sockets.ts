@@ -26,6 +26,11 @@ export interface TcpConnection {
   /** 0n: no process holds it. */
   readonly inode: bigint;
   readonly uid: number;
+  /**
+   * Sequence numbers that it has used and that are no payload: one for a SYN of its own, one for a FIN. Any other number
+   * means that it was sending while the kernel looked, or that the kernel does not tell. Not of a state before ESTABLISHED.
+   */
+  readonly beyondPayload: number;
 }
 
 /**

@@ -114,7 +114,7 @@ function describePolicies(
   return guard.policies.map((policy) => {
     const { routes, claims } = world.guardSet;
     const watcher = new PolicyWatcher();
-    const { decision } = judgeGuardPolicy(policy, caller, routes, policy.audit, watcher);
+    const { decision } = judgeGuardPolicy(policy, caller, routes, { auditedRefuse: policy.audit, watcher });
     const claim = claims.find(({ resolved }) => refKey(resolved.object) === refKey(policy.object));
     const placement = placementOf(policy.object, routes);
     return {

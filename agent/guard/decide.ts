@@ -38,7 +38,7 @@ function decideCaller(guard: Pick<Guard, "policies" | "isCrowded">, caller: Call
   if (guard.isCrowded) return { action: "deny", reason: "over-limit" };
   const asked = guard.policies.map((policy) => ({
     audit: policy.audit,
-    ...judgeGuardPolicy(policy, caller, routes, false),
+    ...judgeGuardPolicy(policy, caller, routes, { auditedRefuse: false }),
   }));
   const enforced = combine(asked.filter(({ audit }) => !audit).map(({ decision }) => decision));
   const log = asked.flatMap((judged) => judged.log);
@@ -46,7 +46,9 @@ function decideCaller(guard: Pick<Guard, "policies" | "isCrowded">, caller: Call
   const verdict = { ...enforced, ...(log.length > 0 && { log }), ...(endsTls && { endsTls }) };
   if (!asked.some(({ audit, suppressed }) => audit || suppressed)) return verdict;
   const audited = combine(
-    guard.policies.map((policy) => judgeGuardPolicy(policy, caller, routes, true).decision),
+    guard.policies.map(
+      (policy) => judgeGuardPolicy(policy, caller, routes, { auditedRefuse: true }).decision,
+    ),
   );
   return sameEffect(enforced, audited) ? verdict : { ...verdict, audited };
 }

@@ -33,6 +33,8 @@ export interface GuardPolicy {
   readonly object: ObjectRef;
   readonly inForce: InForce;
   readonly audit: boolean;
+  /** It ends no connection that is open. */
+  readonly connectOnly: boolean;
   readonly fallThrough: FallThrough;
   /** The Services that the guard's addresses stand for, as this policy sees it: a forward to one of them is an allow. */
   readonly home: readonly ServiceRef[];

@@ -34,6 +34,8 @@ export interface Journey {
   readonly home: readonly ServiceRef[];
   /** Whether an audited endpoint on the way may refuse: asked to learn what it would have said. */
   readonly auditedRefuse: boolean;
+  /** Whether an endpoint that is `connectOnly` may refuse: not when an open connection is judged. */
+  readonly connectOnlyRefuse: boolean;
   /** Keys of the objects on the way here, the guarding one first. */
   readonly path: readonly string[];
   readonly trail: Trail;

@@ -20,17 +20,25 @@ export interface JudgedPolicy {
   readonly log: readonly LogMetadata[];
 }
 
+/** Of the endpoints on the way, which may refuse, and who looks on. */
+export interface Manner {
+  readonly auditedRefuse: boolean;
+  /** True if not said. */
+  readonly connectOnlyRefuse?: boolean;
+  readonly watcher?: Watcher | undefined;
+}
+
 /** A policy of a guard, asked on its own. */
 export function judgeGuardPolicy(
   policy: GuardPolicy,
   caller: Caller,
   routes: Routes,
-  auditedRefuse: boolean,
-  watcher?: Watcher,
+  { auditedRefuse, connectOnlyRefuse = true, watcher }: Manner,
 ): JudgedPolicy {
   const trail: Trail = { policiesRun: 0, suppressed: false, endsTls: false, log: [] };
   const { home } = policy;
-  const decision = judge(policy, { caller, routes, home, auditedRefuse, path: [], trail, watcher });
+  const how = { auditedRefuse, connectOnlyRefuse, watcher };
+  const decision = judge(policy, { caller, routes, home, ...how, path: [], trail });
   const { suppressed, endsTls, log } = trail;
   return { decision, suppressed, endsTls, log };
 }
@@ -110,7 +118,10 @@ function pass(next: RegisteredEndpoint, journey: Journey): readonly Decision[] {
     (decision.action === "deny" || decision.action === "proxy") &&
     decision.policy !== undefined &&
     refKey(decision.policy) === refKey(judged.object);
-  if (!refusesItself || !next.object.audit || journey.auditedRefuse) return [decision];
+  if (!refusesItself) return [decision];
+  if (next.object.connectOnly && !journey.connectOnlyRefuse)
+    return [{ action: "allow", reason: "fell-through" }];
+  if (!next.object.audit || journey.auditedRefuse) return [decision];
   journey.trail.suppressed = true;
   return next.fallThrough.kind === "upstream" ? [fallThrough(judged, journey)] : [];
 }

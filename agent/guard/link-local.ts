@@ -10,6 +10,11 @@ import { addressKey, type Services } from "./services.ts";
 /** What the kernel looks all of fe80::/10 up as. */
 export const LINK_LOCAL: IpAddress = "fe80::";
 
+/** fe80::/10. */
+export function isLinkLocal(address: IpAddress): boolean {
+  return /^fe[89ab][0-9a-f]:/.test(address);
+}
+
 /** Ports of backends that an enforcing policy covers, sorted. Audited policies refuse nothing, here neither. */
 export function linkLocalPorts(guards: readonly Guard[], services: Services): readonly number[] {
   const backends = new Set(

@@ -95,6 +95,8 @@ export interface PolicyObject extends ObjectRef {
   readonly generation: number;
   readonly policy: PolicySource;
   readonly audit: boolean;
+  /** `podgate.dev/reauthorize: "connect-only"`: it decides when somebody connects, and ends no connection afterwards. */
+  readonly connectOnly: boolean;
 }
 
 /** An AgentEndpoint or CloudEndpoint. */

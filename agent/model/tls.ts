@@ -32,8 +32,8 @@ export interface TlsSettings {
 }
 
 export interface TlsSession {
-  /** With what the handshake was made. */
-  readonly settings: TlsSettings;
+  /** With what the handshake was made; undefined: it is long past, and nobody insists on how it was made. */
+  readonly settings?: TlsSettings;
   readonly version: TlsVersion;
   /** IANA's name. */
   readonly cipherSuite: string;

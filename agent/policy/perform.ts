@@ -90,7 +90,7 @@ function terminateTls(action: Extract<PolicyAction, { type: "terminate-tls" }>, 
   if ("kind" in settings) return settings;
   const { tls } = run.facts.connection;
   if (tls === undefined) return { kind: "unknown", needs: [action.type], handshake: settings };
-  if (!sameSettings(tls.settings, settings)) {
+  if (tls.settings !== undefined && !sameSettings(tls.settings, settings)) {
     return { kind: "error", error: "TLS has been terminated as another action says" };
   }
   run.setResult("terminate_tls", tlsResult(tls));

@@ -31,7 +31,7 @@ export type Answer = { readonly id: number } & (
   | { readonly socket: true }
 );
 
-/** Each takes 140 bytes at most, and a message has room for 64 KiB. */
+/** Each takes 170 bytes at most, and a message has room for 64 KiB. */
 export const CONNECTIONS_PER_MESSAGE = 256;
 const LONGEST_PATH = 1024;
 const LONGEST_ERROR = 1024;
@@ -126,9 +126,10 @@ export function isPathBelow(path: string): boolean {
 }
 
 function pack(connection: TcpConnection): unknown[] {
-  const { family, state, local, remote, interfaceIndex, cookie, inode, uid } = connection;
+  const { family, state, local, remote, interfaceIndex, cookie, inode, uid, beyondPayload } = connection;
   const end = ({ address, port }: TcpEnd) => [Buffer.from(address).toString("hex"), port];
-  return [family, state, ...end(local), ...end(remote), interfaceIndex, String(cookie), String(inode), uid];
+  const names = [interfaceIndex, String(cookie), String(inode), uid];
+  return [family, state, ...end(local), ...end(remote), ...names, beyondPayload];
 }
 
 function unpackAll(value: unknown): readonly TcpConnection[] | undefined {
@@ -138,16 +139,18 @@ function unpackAll(value: unknown): readonly TcpConnection[] | undefined {
 }
 
 function unpack(value: unknown): TcpConnection | undefined {
-  if (!Array.isArray(value) || value.length !== 10) return undefined;
+  if (!Array.isArray(value) || value.length !== 11) return undefined;
   const [family, state, localAddress, localPort, remoteAddress, remotePort, ...rest] = value as unknown[];
   const [local, remote] = [end(localAddress, localPort), end(remoteAddress, remotePort)];
   const [interfaceIndex, cookie, inode] = [count(rest[0]), unsigned64(rest[1]), unsigned64(rest[2])];
   const uid = count(rest[3]);
   const isTcp = (family === 4 || family === 6) && typeof state === "number" && Number.isInteger(state);
   if (!isTcp || state < 0 || state > 255 || local === undefined || remote === undefined) return undefined;
+  const beyondPayload = rest[4];
   if (cookie === undefined || inode === undefined) return undefined;
   if (interfaceIndex === undefined || uid === undefined) return undefined;
-  return { family, state, local, remote, interfaceIndex, cookie, inode, uid };
+  if (typeof beyondPayload !== "number" || !Number.isSafeInteger(beyondPayload)) return undefined;
+  return { family, state, local, remote, interfaceIndex, cookie, inode, uid, beyondPayload };
 }
 
 function end(address: unknown, port: unknown): TcpEnd | undefined {

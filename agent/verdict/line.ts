@@ -30,7 +30,8 @@ export interface VerdictLine extends LineDecision {
   readonly enforced: boolean;
   /** Undefined: the caller is unresolved. */
   readonly pod: { readonly namespace: string; readonly name: string } | undefined;
-  readonly process: { readonly pid: number; readonly comm: string };
+  /** Undefined: nobody knows which. */
+  readonly process: { readonly pid: number; readonly comm: string } | undefined;
   readonly destination: LinePlace;
   readonly forwardedTo: LinePlace | undefined;
   readonly errorCode: string;
@@ -60,7 +61,7 @@ export function readVerdictLine(text: string): VerdictLine | undefined {
     time,
     enforced: member(value, "enforced") !== false,
     pod: isObject(pod) ? { namespace: word(pod, "namespace"), name: word(pod, "name") } : undefined,
-    process: { pid: number(process, "pid"), comm: word(process, "comm") },
+    process: isObject(process) ? { pid: number(process, "pid"), comm: word(process, "comm") } : undefined,
     destination,
     forwardedTo: placeOf(member(value, "forwarded_to")),
     errorCode: word(value, "error_code"),

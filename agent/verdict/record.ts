@@ -27,7 +27,8 @@ export interface VerdictRecord extends Decided {
   readonly layer: "connect4" | "connect6" | "veth" | "proxy";
   /** Absent: the caller is unresolved. */
   readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string };
-  readonly process: { readonly pid: number; readonly comm: string };
+  /** Absent: the connection was open, and nothing says which process has it. */
+  readonly process?: { readonly pid: number; readonly comm: string };
   readonly destination: { readonly address: IpAddress; readonly port: number; readonly service?: string };
   /** Where a forwarded connection went. */
   readonly forwardedTo?: { readonly address: IpAddress; readonly port: number; readonly service?: string };
@@ -50,7 +51,7 @@ export function verdictFields(record: VerdictRecord): Record<string, unknown> {
     reason: record.reason,
     layer: record.layer,
     ...(pod && { pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid } }),
-    process: { pid: process.pid, comm: visible(process.comm) },
+    ...(process && { process: { pid: process.pid, comm: visible(process.comm) } }),
     destination: record.destination,
     ...(record.forwardedTo && { forwarded_to: record.forwardedTo }),
     ...decidedBy(record),

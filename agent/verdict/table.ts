@@ -30,7 +30,11 @@ const COLUMNS: readonly Column[] = [
   { title: "TO", width: 24, cell: (line) => route(line) },
   { title: "VERDICT", width: 7, cell: verdict, colour: verdictColour },
   { title: "REASON", width: 8, cell: ({ reason }) => reason },
-  { title: "PROCESS", width: 12, cell: ({ process }) => `${process.comm || "?"}[${process.pid}]` },
+  {
+    title: "PROCESS",
+    width: 12,
+    cell: ({ process }) => (process ? `${process.comm || "?"}[${process.pid}]` : "?"),
+  },
   { title: "POLICY", width: 0, cell: decidedBy },
 ];
 

@@ -48,6 +48,7 @@ export function guardOf(
     object: { kind: "ConnectionPolicy", namespace: "bench", name: key },
     inForce: { kind: "policy", policy: parsed.policy },
     audit: false,
+    connectOnly: false,
     fallThrough: { kind: "allow" },
     home: [],
     endpoint: { id: key, url: "", protocol: "", host: "", port: 0 },

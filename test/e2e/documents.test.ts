@@ -224,7 +224,7 @@ describe.skipIf(obstacle() !== undefined || kubectlObstacle() !== undefined)("wi
     const pid = Number(stdout.split("\n")[0]);
     await stage.linesUntilNow(from);
     const log = await stage.kubectl(["logs", "-n", "podgate-system", stage.agent, "--tail=5"]);
-    expect(verdictLines(log).find(({ process }) => process.pid === pid)).toMatchObject({
+    expect(verdictLines(log).find(({ process }) => process?.pid === pid)).toMatchObject({
       verdict: "deny",
       enforced: true,
       reason: "rule",

@@ -341,7 +341,7 @@ describe.skipIf(obstacle() !== undefined)("other ways to the same address", () =
       }
     }
     const lines = await stage.linesUntilNow(from);
-    expect(lines.filter(({ process }) => comms.includes(process.comm))).toEqual([]);
+    expect(lines.filter(({ process }) => comms.includes(process?.comm ?? ""))).toEqual([]);
   });
 });
 

@@ -32,11 +32,25 @@ export const layers: Readonly<Record<string, Layer>> = {
   verdict: { imports: ["model"], packages: ["pino", "prom-client"] },
   "repeater.ts": { imports: ["model"] },
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
+  reauthorize: { imports: [...decision, "reconcile.ts"] },
   "recall.ts": { imports: [...decision, "reconcile.ts"] },
-  "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts"] },
-  "proxying.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "narrate.ts"] },
+  "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "reauthorize"] },
+  "proxying.ts": {
+    imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "narrate.ts", "reauthorize"],
+  },
+  "reauthorizing.ts": {
+    imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts", "reauthorize"],
+  },
   "agent.ts": {
-    imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts", "proxying.ts"],
+    imports: [
+      ...decision,
+      "verdict",
+      "repeater.ts",
+      "reconcile.ts",
+      "narrate.ts",
+      "proxying.ts",
+      "reauthorizing.ts",
+    ],
   },
   cli: { imports: [...decision, ...offline, "verdict", "agent.ts"], packages: ["commander"] },
   "main.ts": { imports: ["cli"] },

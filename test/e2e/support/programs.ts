@@ -7,7 +7,9 @@ const SOURCES = join(import.meta.dirname, "../programs");
 const BUILT = join(import.meta.dirname, "../../../build/test");
 
 /** The path of programs/NAME.c, compiled. */
-export function program(name: "barrage" | "contort" | "dial" | "flood" | "hand-over" | "sink"): string {
+export function program(
+  name: "barrage" | "contort" | "dial" | "flood" | "hand-over" | "hold" | "sink",
+): string {
   const built = join(BUILT, name);
   const newest = Math.max(...readdirSync(SOURCES).map((file) => statSync(join(SOURCES, file)).mtimeMs));
   if (existsSync(built) && statSync(built).mtimeMs > newest) return built;

@@ -123,7 +123,7 @@ export class Stage {
     if (error !== "EPERM") throw new Error(`dial the sentinel: ${error ?? "it answered"} instead of EPERM`);
     return this.lab.waitFor("the sentinel's line", async () => {
       const lines = verdictLines(await this.log());
-      return lines.some(({ process }) => process.comm === comm) && lines;
+      return lines.some(({ process }) => process?.comm === comm) && lines;
     });
   }
 
@@ -187,7 +187,7 @@ export class Stage {
 }
 
 function attempt(dialled: Dialled, own: string, lines: readonly VerdictLine[]): Attempt {
-  const found = lines.find(({ process }) => process.comm === dialled.comm);
+  const found = lines.find(({ process }) => process?.comm === dialled.comm);
   const line = found && { ...found, pod: found.pod ?? null };
   if (dialled.error !== undefined) return { saw: dialled.error, line };
   const [saw = "", source] = dialled.reply?.split(" ") ?? [];

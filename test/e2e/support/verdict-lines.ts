@@ -10,7 +10,7 @@ export interface VerdictLine {
   readonly reason: string;
   readonly layer: string;
   readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string };
-  readonly process: { readonly pid: number; readonly comm: string };
+  readonly process?: { readonly pid: number; readonly comm: string };
   readonly destination: { readonly address: string; readonly port: number; readonly service?: string };
   readonly forwarded_to?: VerdictLine["destination"];
   readonly policy?: { readonly kind: string; readonly namespace: string; readonly name: string };
@@ -40,6 +40,6 @@ export function lineOf(
   readLog: () => string | Promise<string>,
 ): Promise<VerdictLine> {
   return until(`a verdict of ${JSON.stringify(comm)} in the log`, async () =>
-    verdictLines(await readLog()).find(({ process }) => process.comm === comm),
+    verdictLines(await readLog()).find(({ process }) => process?.comm === comm),
   );
 }

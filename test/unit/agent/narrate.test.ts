@@ -9,6 +9,7 @@ import { lastValidInMemory } from "../../../agent/guard/last-valid.ts";
 import { policyReader, resolvePolicies } from "../../../agent/guard/policies.ts";
 import { identityReader } from "../../../agent/identity/pod-identity.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
+import type { Decision } from "../../../agent/model/verdict.ts";
 import { Narrator } from "../../../agent/narrate.ts";
 import { verdictFields } from "../../../agent/verdict/record.ts";
 import {
@@ -41,8 +42,8 @@ const services = [
 ];
 const ref = { kind: "ConnectionPolicy", namespace: "payments", name: "p" };
 
-/** The line about a connection of pod payments/web to 192.0.2.10:80, of which the kernel says `made`. */
-function line(rules: readonly Rule[], made: Partial<KernelEvent>, parts: Partial<Snapshot> = {}) {
+/** A narrator that knows the policy payments/p about payments/ledger. */
+function informed(rules: readonly Rule[], parts: Partial<Snapshot> = {}) {
   const view = snapshot({
     services,
     localPods: [web],
@@ -63,6 +64,12 @@ function line(rules: readonly Rule[], made: Partial<KernelEvent>, parts: Partial
     applied: { refused: [], pressure: [], unguarded: 0, changes: 0 },
     conditions: [],
   });
+  return { narrator, numbers };
+}
+
+/** The line about a connection of pod payments/web to 192.0.2.10:80, of which the kernel says `made`. */
+function line(rules: readonly Rule[], made: Partial<KernelEvent>, parts: Partial<Snapshot> = {}) {
+  const { narrator, numbers } = informed(rules, parts);
   const event: KernelEvent = {
     time: 0n,
     cgroup: 1n,
@@ -180,5 +187,46 @@ describe("a verdict's line", () => {
     expect(line(rules, { reason: "policy-invalid" }).error).toMatch(/on_tcp_connect\[0\]\.expressions\[0\]/);
     const endpoints = [agentEndpoint("payments/x", "https://x.internal", "http://ledger.payments", [])];
     expect(line([{ actions: [deny] }], { rule: 0 }, { endpoints })).not.toHaveProperty("error");
+  });
+});
+
+describe("the line of an open connection that was ended", () => {
+  const dialled = { address: "192.0.2.10", port: 80 };
+  const told = (decision: Decision, remote = dialled) => {
+    const { narrator } = informed([{ name: "strangers", expressions: ["true"], actions: [deny] }]);
+    const pod = identityReader()(web, new Map());
+    const connection = { client: { address: "203.0.113.5", port: 40_000 }, dialled, remote };
+    return verdictFields(narrator.tellRevoked({ time: 7, pod, layer: "connect6", connection, decision }));
+  };
+
+  test("says which rule refuses now, and no process: nobody knows which had it", () => {
+    expect(told({ action: "deny", reason: "rule", policy: ref, rule: 0 })).toEqual({
+      time: 7,
+      verdict: "deny",
+      enforced: true,
+      reason: "revoked",
+      layer: "connect6",
+      pod: { namespace: "payments", name: "web", uid: "uid-web" },
+      destination: { ...dialled, service: "payments/ledger" },
+      policy: ref,
+      rule: { index: 0, name: "strangers", expression: "true" },
+      error_code: "",
+    });
+  });
+
+  test("says where it had been forwarded, and what went wrong in the policy", () => {
+    const remote = { address: "192.0.2.11", port: 80 };
+    const decision = {
+      action: "deny",
+      reason: "expression-error",
+      policy: ref,
+      rule: 0,
+      error: "oh",
+    } as const;
+    expect(told(decision, remote)).toMatchObject({
+      reason: "revoked",
+      forwarded_to: { ...remote, service: "payments/other" },
+      error: "oh",
+    });
   });
 });

@@ -73,28 +73,40 @@ describe.skipIf(skipped !== undefined)(
       expect(result.stderr).toContain(name);
     });
 
-    test("the container has three capabilities and is not privileged", () => {
+    test("no container is privileged, and the agent's has no SYS_ADMIN: that is the broker's", () => {
       const { containers, initContainers } = daemonSet().spec.template.spec;
-      expect(initContainers).toBeUndefined();
-      expect(containers).toHaveLength(1);
-      expect(containers[0].securityContext).toEqual({
+      const confined = (...add: string[]) => ({
         privileged: false,
         allowPrivilegeEscalation: false,
         readOnlyRootFilesystem: true,
         runAsUser: 0,
         runAsGroup: 0,
         seccompProfile: { type: "RuntimeDefault" },
-        capabilities: { drop: ["ALL"], add: ["BPF", "NET_ADMIN", "PERFMON"] },
+        capabilities: { drop: ["ALL"], add },
       });
+      expect(initContainers).toBeUndefined();
+      const contexts = containers.map(({ name, securityContext }: Manifest) => [name, securityContext]);
+      expect(contexts).toEqual([
+        ["agent", confined("BPF", "NET_ADMIN", "PERFMON")],
+        ["socket-broker", confined("NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE")],
+      ]);
     });
 
-    test("only the pins and the state directory of the node are writable", () => {
+    test("without the proxy there is no broker, and the agent is not told of one", () => {
+      const { containers, volumes } = daemonSet("--set", "proxy.enabled=false").spec.template.spec;
+      expect(containers.map(({ name }: Manifest) => name)).toEqual(["agent"]);
+      expect(JSON.stringify({ containers, volumes })).not.toContain("broker");
+    });
+
+    test("of the node only the pins and the state directory are writable, to the agent alone", () => {
       const { containers, volumes } = daemonSet().spec.template.spec;
-      const writable = containers[0].volumeMounts.filter((mount: Manifest) => mount.readOnly !== true);
-      const paths = writable.map(
-        (mount: Manifest) => volumes.find((v: Manifest) => v.name === mount.name).hostPath.path,
+      const writable = containers.map(({ volumeMounts }: Manifest) =>
+        volumeMounts
+          .filter((mount: Manifest) => mount.readOnly !== true)
+          .map((mount: Manifest) => volumes.find((v: Manifest) => v.name === mount.name).hostPath?.path)
+          .filter((path: string | undefined) => path !== undefined),
       );
-      expect(paths).toEqual(["/sys/fs/bpf/podgate", "/run/podgate"]);
+      expect(writable).toEqual([["/sys/fs/bpf/podgate", "/run/podgate"], []]);
     });
 
     test("the agent is told to keep its pins and state where the node's directories are mounted", () => {
@@ -105,13 +117,24 @@ describe.skipIf(skipped !== undefined)(
       for (const flag of flags) expect(mountPaths).toContain(flag.split("=")[1]);
     });
 
-    test("every flag that the agent is given is one it knows", () => {
-      const { args } = daemonSet().spec.template.spec.containers[0];
-      const [subcommand, ...flags] = args;
-      const main = here("../../../agent/main.ts");
-      const help = spawnSync(process.execPath, [main, subcommand, "--help"], { encoding: "utf8" });
-      expect(help.stdout).toContain("Usage: podgate agent");
-      for (const flag of flags) expect(help.stdout).toContain(`${flag.split("=")[0]} <`);
+    test("agent and broker meet at a socket in a volume that both have, and nobody else", () => {
+      const [agent, broker] = daemonSet().spec.template.spec.containers;
+      const socket = (args: string[], flag: string) =>
+        args.find((arg) => arg.startsWith(`${flag}=`))?.slice(flag.length + 1);
+      expect(socket(broker.args, "--socket")).toBe("/podgate/broker/socket");
+      expect(socket(agent.args, "--broker-socket")).toBe("/podgate/broker/socket");
+      for (const { volumeMounts } of [agent, broker])
+        expect(volumeMounts).toContainEqual({ name: "broker", mountPath: "/podgate/broker" });
+    });
+
+    test("every flag that a container is given is one it knows", () => {
+      for (const { args } of daemonSet().spec.template.spec.containers) {
+        const [subcommand, ...flags] = args;
+        const main = here("../../../agent/main.ts");
+        const help = spawnSync(process.execPath, [main, subcommand, "--help"], { encoding: "utf8" });
+        expect(help.stdout).toContain(`Usage: podgate ${subcommand}`);
+        for (const flag of flags) expect(help.stdout).toContain(`${flag.split("=")[0]} <`);
+      }
     });
 
     test("the ClusterRole is exactly the allow-list: no secrets, no pod is written", () => {

@@ -433,6 +433,7 @@ describe("endpoint", () => {
         generation: 3,
         policy: { kind: "inline", value: {}, path: "spec.trafficPolicy.inline" },
         audit: false,
+        connectOnly: false,
         url: "tcp://ledger.payments:5432",
         bindings: ["kubernetes"],
         upstreamUrl: "tcp://ledger-v2.payments:5432",
@@ -449,6 +450,8 @@ describe("endpoint", () => {
     [{}, { audit: false, guardUpstream: false }],
     [{ "podgate.dev/mode": "audit" }, { audit: true }],
     [{ "podgate.dev/mode": "enforce" }, { audit: false }],
+    [{ "podgate.dev/reauthorize": "connect-only" }, { connectOnly: true }],
+    [{ "podgate.dev/reauthorize": "always" }, { connectOnly: false }],
     [{ "podgate.dev/guard-upstream": "true" }, { guardUpstream: true }],
     [{ "podgate.dev/guard-upstream": "false" }, { guardUpstream: false }],
   ])("annotations %j", (annotations, wanted) => {
@@ -463,9 +466,12 @@ describe("endpoint", () => {
     ["", "podgate.dev/mode"],
     ["__proto__", "podgate.dev/mode"],
     ["yes", "podgate.dev/guard-upstream"],
+    ["never", "podgate.dev/reauthorize"],
+    ["true", "podgate.dev/reauthorize"],
+    ["", "podgate.dev/reauthorize"],
   ])("the value %j of %s is malformed and never only watches", (value, key) => {
     const endpoint = parsed(parseAgentEndpoint, { spec, metadata: { annotations: { [key]: value } } }).value;
-    expect(endpoint).toMatchObject({ policy: { kind: "malformed" }, audit: false });
+    expect(endpoint).toMatchObject({ policy: { kind: "malformed" }, audit: false, connectOnly: false });
   });
 
   test.each<[string, unknown, object]>([
@@ -500,6 +506,7 @@ describe("connection policy", () => {
       generation: 3,
       policy: { kind: "inline", value: {}, path: "spec.trafficPolicy.inline" },
       audit: false,
+      connectOnly: false,
       targets: [{ service: "db", port: "sql" }, { service: "web" }],
     });
   });
@@ -514,6 +521,19 @@ describe("connection policy", () => {
   ])("mode %j: audit %s, policy %s", (mode, audit, kind) => {
     expect(parsed(parseConnectionPolicy, { spec: { ...spec, mode } }).value).toMatchObject({
       audit,
+      policy: { kind },
+    });
+  });
+
+  test.each<[unknown, boolean, string]>([
+    [undefined, false, "inline"],
+    ["connect-only", true, "inline"],
+    ["always", false, "inline"],
+    ["off", false, "malformed"],
+  ])("reauthorize %j: connectOnly %s, policy %s", (value, connectOnly, kind) => {
+    const annotations = value === undefined ? {} : { "podgate.dev/reauthorize": value };
+    expect(parsed(parseConnectionPolicy, { spec, metadata: { annotations } }).value).toMatchObject({
+      connectOnly,
       policy: { kind },
     });
   });

@@ -136,7 +136,14 @@ function sourceOf(rules: Rules): PolicySource {
 }
 
 function policyObject(key: string, rules: Rules) {
-  return { ...names(key), uid: `uid-of-${key}`, generation: 1, policy: sourceOf(rules), audit: false };
+  return {
+    ...names(key),
+    uid: `uid-of-${key}`,
+    generation: 1,
+    policy: sourceOf(rules),
+    audit: false,
+    connectOnly: false,
+  };
 }
 
 export function agentEndpoint(

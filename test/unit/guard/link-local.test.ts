@@ -20,6 +20,7 @@ function guard(audit: boolean): Guard {
     object: { kind: "CloudEndpoint", namespace: "payments", name: "ledger" },
     inForce: { kind: "refusal", reason: "policy-invalid" },
     audit,
+    connectOnly: false,
     fallThrough: { kind: "allow" },
     home: [],
     endpoint: { id: "uid", url: "", protocol: "", host: "", port: 0 },

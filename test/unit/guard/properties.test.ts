@@ -246,6 +246,7 @@ describe("70,000 rules", () => {
         object: { kind: "ConnectionPolicy", namespace: "payments", name: `p${String(p).padStart(2, "0")}` },
         inForce: { kind: "policy", policy: policy(p) },
         audit: false,
+        connectOnly: false,
         fallThrough: { kind: "allow" },
         home: [{ service: "payments/ledger", port: 80 }],
         endpoint: { id: "", url: "", protocol: "", host: "", port: 0 },

@@ -2,6 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { decideConnection } from "../../../agent/guard/decide.ts";
+import { revocation } from "../../../agent/guard/revocation.ts";
 import type { TlsSettings } from "../../../agent/model/tls.ts";
 import type { Verdict } from "../../../agent/model/verdict.ts";
 import { makePair } from "../../e2e/support/certificates.ts";
@@ -83,6 +84,32 @@ describe("an endpoint that terminates TLS", () => {
       reason: "expression-error",
       policy: { name: "b" },
     });
+  });
+
+  test("ends what a later rule forbids by now, and nothing for a new certificate", () => {
+    const later = { expressions: ['actions.ngrok.terminate_tls.version == "1.3"'], actions: [deny] };
+    const before = cluster(endpoint("e", [terminate()]));
+    const tls = {
+      settings: handshakeOf(before),
+      version: "1.3" as const,
+      cipherSuite: "",
+      sni: "",
+      server: new X509Certificate(own.certificate).raw,
+    };
+    const at = { address: "192.0.2.10", port: 80 };
+    const open = { client: { address: "203.0.113.5", port: 40_000 }, dialled: at, remote: at, tls };
+    const nowIs = (made: Cluster) => {
+      const guarded = {
+        guardAt: () => made.set.guards[0],
+        routes: made.set.routes,
+        linkLocalPorts: new Set<number>(),
+      };
+      if (payments.kind !== "pod") throw new Error("no pod");
+      return revocation(open, { identity: payments.pod, ownAddresses: [] }, guarded, 0);
+    };
+    expect(nowIs(before)).toBeUndefined();
+    expect(nowIs(cluster(endpoint("e", [terminate(other)])))).toBeUndefined();
+    expect(nowIs(cluster(endpoint("e", [terminate(), later])))).toMatchObject({ action: "deny", rule: 1 });
   });
 
   test("terminates nothing while it only audits", () => {

@@ -28,6 +28,22 @@ describe("an endpoint", () => {
     ]);
   });
 
+  it("whose annotation says something else than it can is an error at the annotation, and is told what to write", () => {
+    const annotated = (value: string) =>
+      endpoint(
+        [closed, deny],
+        {},
+        { name: "a", namespace: "payments", annotations: { "podgate.dev/reauthorize": value } },
+      );
+    expect(told(annotated("connect-only"))).toEqual([]);
+    const [found, ...others] = lintText(annotated("never"));
+    expect(others).toEqual([]);
+    expect(found).toMatchObject({ severity: "error", code: "PODGATE_OBJECT" });
+    expect(found?.message).toBe(
+      'metadata.annotations["podgate.dev/reauthorize"]: is "never": write connect-only or always',
+    );
+  });
+
   it("has a policy about pods that guards nothing, if it is not bound", () => {
     const unbound = { url: "https://shop.example.com", bindings: undefined };
     expect(told(endpoint([closed, deny], unbound))).toEqual([

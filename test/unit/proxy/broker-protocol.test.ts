@@ -19,6 +19,7 @@ const longest: TcpConnection = {
   local: { address: Buffer.alloc(16, 0xff), port: 65535 },
   remote: { address: Buffer.alloc(16, 0xfe), port: 0 },
   interfaceIndex: 0x7fffffff,
+  beyondPayload: -(2 ** 40),
   cookie: (1n << 64n) - 1n,
   inode: 0xffffffffn,
   uid: 0xffffffff,

@@ -67,6 +67,10 @@ describe("the fields of a verdict's line", () => {
     expect(fields.error_code).toBe("ERR_NGROK_28001");
   });
 
+  test("have no process where nobody knows which it is", () => {
+    expect(verdictFields(without("process"))).not.toHaveProperty("process");
+  });
+
   test("say what an audited policy would have said, and that it was not enforced", () => {
     const audited = { verdict: "deny", reason: "rule", policy, rule: { index: 0, name: "only us" } } as const;
     const fields = verdictFields({ ...without("policy", "rule"), verdict: "allow", audited });

@@ -28,6 +28,11 @@ test("a verdict is a row: when, who, where to, what, why, by which process and r
   ]);
 });
 
+test("a connection that was ended while it was open has no process that anybody knows", () => {
+  const cells = row({ reason: "revoked", process: undefined }).split(/ {2,}/);
+  expect(cells.slice(3, 6)).toEqual(["deny", "revoked", "?"]);
+});
+
 test("the columns stand below their titles, also after a longer cell", () => {
   const rows = table();
   rows.row(read({ pod: { namespace: "a-namespace-of-length", name: "and-a-pod-of-length", uid: "u" } }));

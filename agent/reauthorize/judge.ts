@@ -1,0 +1,57 @@
+/** Asks about one open connection after another what would be decided now: with the objects of one reconcile run. */
+import { indexPods } from "../guard/backends.ts";
+import { linkLocalPorts } from "../guard/link-local.ts";
+import { guardPlaces } from "../guard/places.ts";
+import { type Dialler, type Guarded, type OpenConnection, revocation } from "../guard/revocation.ts";
+import { ownAddressesOf } from "../identity/local-pods.ts";
+import type { IdentityReader } from "../identity/pod-identity.ts";
+import type { PodIdentity } from "../model/identity.ts";
+import type { LocalPod } from "../model/objects.ts";
+import type { Decision } from "../model/verdict.ts";
+import type { Reconciled } from "../reconcile.ts";
+
+/** A connection that has been ended, and what ended it. */
+export interface Revoked {
+  /** ms since 1970. */
+  readonly time: number;
+  readonly pod: PodIdentity;
+  readonly layer: "connect4" | "connect6" | "proxy";
+  readonly connection: OpenConnection;
+  readonly decision: Decision;
+}
+
+export class Judge {
+  readonly #diallers: ReadonlyMap<string, Dialler>;
+  readonly #guarded: Guarded;
+
+  constructor({ guardSet, nodeAddresses, registration, snapshot }: Reconciled, identityOf: IdentityReader) {
+    const { guards, routes } = guardSet;
+    const byAddress = indexPods(snapshot.pods);
+    const claimants = (address: string) => byAddress.get(address) ?? [];
+    const dialler = (pod: LocalPod): Dialler => ({
+      identity: identityOf(pod, snapshot.namespaces),
+      ownAddresses: ownAddressesOf(pod, claimants),
+    });
+    this.#diallers = new Map(registration.registered.map(({ pod }) => [pod.uid, dialler(pod)]));
+    const lasting = guards.filter(
+      ({ policies, isCrowded }) => isCrowded || policies.some(({ connectOnly }) => !connectOnly),
+    );
+    this.#guarded = {
+      guardAt: guardPlaces(guards, nodeAddresses),
+      routes,
+      linkLocalPorts: new Set(linkLocalPorts(lasting, routes.services)),
+    };
+  }
+
+  /** Undefined: it goes on, as does every connection of a pod that is not (yet) identified. `now`: ms since 1970. */
+  revocation(
+    podUid: string,
+    connection: OpenConnection,
+    now: number,
+  ): Pick<Revoked, "pod" | "decision"> | undefined {
+    const dialler = this.#diallers.get(podUid);
+    if (dialler === undefined) return undefined;
+    const decision = revocation(connection, dialler, this.#guarded, now);
+    return decision && { pod: dialler.identity, decision };
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Ends open connections that would be denied now. The kernel has the list of them, so those from before the agent are
+ * on it too. Connections are ended one by one, by the cookie of their socket: never another that has their ports by now.
+ */
+import type { TcpConnection } from "../dataplane/native.ts";
+import { Turns } from "../dataplane/turns.ts";
+import type { OpenConnection } from "../guard/revocation.ts";
+import type { Place } from "../guard/travel.ts";
+import type { RegisteredPod } from "../identity/local-pods.ts";
+import type { IdentityReader } from "../identity/pod-identity.ts";
+import { formatAddress } from "../model/address.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Reconciled } from "../reconcile.ts";
+import { mayRevoke } from "./change.ts";
+import { isDialled } from "./direction.ts";
+import { Judge, type Revoked } from "./judge.ts";
+
+/** A network namespace, and the cgroup directory of a pod that has processes in it, relative to the pods' cgroup. */
+export interface NetnsPlace {
+  readonly cgroup: string;
+  readonly cookie: bigint;
+}
+
+/** What the broker does. Both reject with an Error that says why it cannot. */
+export interface ConnectionTable {
+  connections(place: NetnsPlace): Promise<readonly TcpConnection[]>;
+  /** How many of them there still were. */
+  destroy(place: NetnsPlace, connections: readonly TcpConnection[]): Promise<number>;
+}
+
+/** A connection that goes through the proxy. */
+export interface ProxiedConnection extends OpenConnection {
+  readonly podUid: string;
+  /** Resets both sides. False: it had ended. */
+  end(): boolean;
+}
+
+export interface ReauthorizerOptions {
+  readonly clock: Clock;
+  readonly table: ConnectionTable;
+  readonly identityOf: IdentityReader;
+  /** A pod's cgroup directory, relative to the pods' cgroup. */
+  readonly cgroupOf: (path: string) => string;
+  /** What forwarded sockets were dialled with, by their cookie. */
+  readonly forwards: () => ReadonlyMap<bigint, Place>;
+  /** Inodes of the agent's own sockets: in a pod's namespace they are the proxy's, which judges them itself. */
+  readonly ownSockets: () => ReadonlySet<bigint>;
+  readonly proxied: () => Iterable<ProxiedConnection>;
+  readonly onRevoked: (revoked: Revoked) => void;
+}
+
+/** A second look finds who was between the hook and the kernel's table at the first. */
+const LOOKS = 2;
+const BETWEEN_LOOKS_MS = 500;
+/** A namespace that cannot be read may be on its way out. */
+const RETRY_MS = 200;
+/**
+ * Readings until it is clear who dialled a connection that is to end: one that never pauses counts as dialled by the
+ * pod, and "accepted" needs two, since a pod that sends single bytes as fast as it can is taken for that once in 300.
+ */
+const MOST_TIMES = 4;
+const UNCLEAR_MS = 10;
+/** Pods looked at at a time, and connections of each ended at a time. */
+const AT_ONCE = 8;
+
+export class Reauthorizer {
+  readonly #options: ReauthorizerOptions;
+  readonly #failed = new Set<string>();
+  #latest: Reconciled | undefined;
+  #looks = 0;
+
+  constructor(options: ReauthorizerOptions) {
+    this.#options = options;
+  }
+
+  /** True: there is something to look at. */
+  learn(latest: Reconciled): boolean {
+    const before = this.#latest;
+    this.#latest = latest;
+    if (mayRevoke(before, latest, this.#options.identityOf)) this.#looks = LOOKS;
+    return this.#looks > 0;
+  }
+
+  /** One look at all connections, if one is due. Returns in how many ms the next is due, or undefined. @throws Error when namespaces cannot be read for the second time. */
+  async look(): Promise<number | undefined> {
+    const latest = this.#latest;
+    if (latest === undefined || this.#looks === 0) return undefined;
+    this.#looks--;
+    const { clock, identityOf } = this.#options;
+    const pass = new Pass(this.#options, new Judge(latest, identityOf), new Turns(clock));
+    pass.proxied();
+    const failures = await pass.pods(latest.registration.registered);
+    const again = [...failures.keys()].filter((uid) => this.#failed.has(uid));
+    this.#failed.clear();
+    for (const uid of failures.keys()) this.#failed.add(uid);
+    if (failures.size > 0) this.#looks = Math.max(this.#looks, 1);
+    const why = failures.get(again[0] ?? "");
+    if (why !== undefined) {
+      throw new Error(`re-authorize open connections of ${again.length} pods: ${why.message}`, {
+        cause: why,
+      });
+    }
+    if (failures.size > 0) return RETRY_MS;
+    return this.#looks > 0 ? BETWEEN_LOOKS_MS : undefined;
+  }
+}
+
+/** One look. */
+class Pass {
+  readonly #options: ReauthorizerOptions;
+  readonly #judge: Judge;
+  readonly #turns: Turns;
+  readonly #forwards: ReadonlyMap<bigint, Place>;
+  #own: ReadonlySet<bigint> | undefined;
+
+  constructor(options: ReauthorizerOptions, judge: Judge, turns: Turns) {
+    this.#options = options;
+    this.#judge = judge;
+    this.#turns = turns;
+    this.#forwards = options.forwards();
+  }
+
+  proxied(): void {
+    const { clock, proxied, onRevoked } = this.#options;
+    for (const connection of proxied()) {
+      const time = clock.now();
+      const found = this.#judge.revocation(connection.podUid, connection, time);
+      if (found !== undefined && connection.end()) onRevoked({ ...found, time, layer: "proxy", connection });
+    }
+  }
+
+  /** Returns the pods whose connections could not be read or ended, by UID. */
+  async pods(pods: readonly RegisteredPod[]): Promise<ReadonlyMap<string, Error>> {
+    const failures = new Map<string, Error>();
+    await inParallel(pods, async (pod) => {
+      try {
+        await this.#pod(pod);
+      } catch (error) {
+        failures.set(pod.pod.uid, error as Error);
+      }
+    });
+    return failures;
+  }
+
+  async #pod({ pod, cgroupPaths, netnsCookies }: RegisteredPod): Promise<void> {
+    const [path] = cgroupPaths;
+    if (path === undefined) return;
+    const cgroup = this.#options.cgroupOf(path);
+    for (const cookie of netnsCookies) await this.#netns(pod.uid, { cgroup, cookie });
+  }
+
+  async #netns(podUid: string, place: NetnsPlace): Promise<void> {
+    const { table, clock } = this.#options;
+    let before: ReadonlyMap<bigint, boolean | undefined> | undefined;
+    for (let times = 1; ; times++) {
+      const unclear = new Map<bigint, boolean | undefined>();
+      const revoked: (() => Promise<void>)[] = [];
+      for (const socket of await table.connections(place)) {
+        if (this.#turns.isOver()) await this.#turns.pause();
+        if (before?.has(socket.cookie) === false) continue;
+        const found = this.#revocation(podUid, socket);
+        if (found === undefined) continue;
+        const dialled = isDialled(socket);
+        const what = whatToDo(dialled, before?.get(socket.cookie), times);
+        if (what === "end") revoked.push(() => this.#end(place, socket, found));
+        if (what === "ask again") unclear.set(socket.cookie, dialled);
+      }
+      await inParallel(revoked, (end) => end());
+      if (unclear.size === 0) return;
+      before = unclear;
+      await clock.sleep(UNCLEAR_MS);
+    }
+  }
+
+  #revocation(podUid: string, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
+    const remote = placeOf(socket.remote);
+    const dialled = this.#forwards.get(socket.cookie) ?? remote;
+    const connection = { client: placeOf(socket.local), dialled, remote };
+    const found = this.#judge.revocation(podUid, connection, this.#options.clock.now());
+    if (found === undefined || this.#isOwn(socket)) return undefined;
+    return { ...found, layer: `connect${socket.family}`, connection };
+  }
+
+  async #end(place: NetnsPlace, socket: TcpConnection, found: Omit<Revoked, "time">): Promise<void> {
+    const { clock, table, onRevoked } = this.#options;
+    if ((await table.destroy(place, [socket])) > 0) onRevoked({ ...found, time: clock.now() });
+  }
+
+  /** Read when first asked: to look at one's own descriptors takes time, and few connections come this far. */
+  #isOwn({ inode }: TcpConnection): boolean {
+    this.#own ??= this.#options.ownSockets();
+    return this.#own.has(inode);
+  }
+}
+
+/** With a connection that is denied. `before`: what the reading before said of it. */
+function whatToDo(
+  dialled: boolean | undefined,
+  before: boolean | undefined,
+  times: number,
+): "end" | "leave" | "ask again" {
+  if (dialled === true) return "end";
+  if (dialled === false && before === false) return "leave";
+  if (times < MOST_TIMES) return "ask again";
+  return dialled === false ? "leave" : "end";
+}
+
+function placeOf({ address, port }: TcpConnection["local"]): Place {
+  return { address: formatAddress(address), port };
+}
+
+/** Rejects with the first error, when all that had begun is over. */
+async function inParallel<T>(waiting: Iterable<T>, work: (each: T) => Promise<void>): Promise<void> {
+  const queue = waiting[Symbol.iterator]();
+  const worker = async () => {
+    for (let next = queue.next(); next.done !== true; next = queue.next()) await work(next.value);
+  };
+  const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

@@ -1,0 +1,204 @@
+/** What is ended in a look at all connections. The broker and the kernel behind it are a table in memory here. */
+import { describe, expect, test } from "vitest";
+import type { TcpConnection } from "../../../agent/dataplane/native.ts";
+import type { Place } from "../../../agent/guard/travel.ts";
+import { identityReader } from "../../../agent/identity/pod-identity.ts";
+import { systemClock } from "../../../agent/model/clock.ts";
+import type { Revoked } from "../../../agent/reauthorize/judge.ts";
+import { type ProxiedConnection, Reauthorizer } from "../../../agent/reauthorize/reauthorizer.ts";
+import { connectionPolicy, denyNamespace } from "../guard/builders.ts";
+import { localPod, runs } from "./run.ts";
+import { socketTo } from "./sockets.ts";
+
+const LEDGER = ["192.0.2.10", 80] as const;
+const sandbox = localPod("sandbox/web");
+const payments = localPod("payments/web");
+const connectionPolicies = [connectionPolicy("payments/p", ["ledger"], denyNamespace("sandbox"))];
+const parts = { connectionPolicies, localPods: [sandbox, payments] };
+
+interface World {
+  readonly open?: Readonly<Record<string, readonly TcpConnection[]>>;
+  /** Are in the table's answers and have ended when they are to be ended. */
+  readonly ended?: Readonly<Record<string, readonly TcpConnection[]>>;
+  readonly forwards?: ReadonlyMap<bigint, Place>;
+  readonly own?: readonly bigint[];
+  readonly proxied?: readonly ProxiedConnection[];
+  /** Before each reading of a table. */
+  readonly onRead?: (cookie: bigint, open: Map<bigint, TcpConnection[]>) => void;
+}
+
+/** `open`: by the cookie of the namespace. */
+function rig({ open = {}, ended = {}, forwards = new Map(), own = [], proxied = [], onRead }: World) {
+  const tables = new Map(Object.entries(open).map(([key, sockets]) => [BigInt(key), [...sockets]]));
+  const revoked: Revoked[] = [];
+  const asked: string[] = [];
+  const reauthorizer = new Reauthorizer({
+    clock: systemClock,
+    table: {
+      connections: async ({ cgroup, cookie }) => {
+        asked.push(`${cgroup} ${cookie}`);
+        onRead?.(cookie, tables);
+        return [...(tables.get(cookie) ?? []), ...(ended[String(cookie)] ?? [])];
+      },
+      destroy: async ({ cookie }, sockets) => {
+        const before = tables.get(cookie) ?? [];
+        const after = before.filter((socket) => !sockets.some((each) => each.cookie === socket.cookie));
+        tables.set(cookie, after);
+        return before.length - after.length;
+      },
+    },
+    identityOf: identityReader(),
+    cgroupOf: (path) => path.replace("/kubepods/", ""),
+    forwards: () => forwards,
+    ownSockets: () => new Set(own),
+    proxied: () => proxied,
+    onRevoked: (each) => revoked.push(each),
+  });
+  const left = () => [...tables.values()].flat();
+  return { reauthorizer, revoked, asked, left };
+}
+
+describe("a look", () => {
+  test("ends what is denied in the pods that are denied, and says what it was", async () => {
+    const bad = [socketTo(...LEDGER), socketTo("2001:db8::10", 80)];
+    const good = [socketTo("192.0.2.99", 80), socketTo(...LEDGER)];
+    const { reauthorizer, revoked, left, asked } = rig({
+      open: { 1: [...bad, ...good.slice(0, 1)], 2: good.slice(1) },
+    });
+    expect(reauthorizer.learn(runs()(parts))).toBe(true);
+    await reauthorizer.look();
+    expect(left()).toEqual(good);
+    expect(asked).toEqual(["poduid-of-sandbox/web 1", "poduid-of-payments/web 2"]);
+    expect(revoked).toMatchObject([
+      {
+        pod: { name: "web", namespace: "sandbox" },
+        layer: "connect4",
+        decision: { reason: "rule", rule: 0 },
+      },
+      { layer: "connect6", connection: { remote: { address: "2001:db8::10", port: 80 } } },
+    ]);
+  });
+
+  test("takes a v4-mapped address for the IPv4 address, on a socket of the other family", async () => {
+    const { reauthorizer, revoked } = rig({ open: { 1: [socketTo(...LEDGER, { family: 6 })] } });
+    reauthorizer.learn(runs()(parts));
+    await reauthorizer.look();
+    expect(revoked).toMatchObject([{ layer: "connect6", connection: { remote: { address: "192.0.2.10" } } }]);
+  });
+
+  test("leaves alone what the pod accepted, what the agent has, and what has ended by itself", async () => {
+    const accepted = socketTo(...LEDGER, { beyondPayload: 0 });
+    const proxys = socketTo(...LEDGER, { inode: 77n });
+    const { reauthorizer, revoked, left } = rig({
+      open: { 1: [accepted, proxys] },
+      ended: { 1: [socketTo(...LEDGER)] },
+      own: [77n],
+    });
+    reauthorizer.learn(runs()(parts));
+    await reauthorizer.look();
+    expect(revoked).toEqual([]);
+    expect(left()).toEqual([accepted, proxys]);
+  });
+
+  test("asks again who dialled what was sending, and ends what never pauses or was accepted but once", async () => {
+    const settles = socketTo(...LEDGER, { beyondPayload: -1448 });
+    const sends = socketTo(...LEDGER, { beyondPayload: 2896 });
+    const doubtful = socketTo(...LEDGER, { beyondPayload: 0 });
+    let reads = 0;
+    const { reauthorizer, left } = rig({
+      open: { 1: [settles, sends, doubtful] },
+      onRead: (cookie, tables) => {
+        if (cookie === 1n && ++reads === 2) {
+          tables.set(1n, [{ ...settles, beyondPayload: 0 }, sends, { ...doubtful, beyondPayload: 1 }]);
+        }
+      },
+    });
+    reauthorizer.learn(runs()(parts));
+    await reauthorizer.look();
+    expect(left().map(({ cookie }) => cookie)).toEqual([settles.cookie]);
+    expect(reads).toBe(4);
+  });
+
+  test("judges a forwarded socket by what was dialled", async () => {
+    const socket = socketTo("192.0.2.99", 81);
+    const dialled = { address: "192.0.2.10", port: 80 };
+    const { reauthorizer, revoked } = rig({
+      open: { 1: [socket] },
+      forwards: new Map([[socket.cookie, dialled]]),
+    });
+    reauthorizer.learn(runs()(parts));
+    await reauthorizer.look();
+    expect(revoked).toMatchObject([{ connection: { dialled, remote: { address: "192.0.2.99", port: 81 } } }]);
+  });
+
+  test("ends connections of the proxy, which had not ended by themselves", async () => {
+    const at = { address: "192.0.2.10", port: 80 };
+    const client = { address: "203.0.113.5", port: 40_000 };
+    const ends: string[] = [];
+    const through = (podUid: string, there: boolean): ProxiedConnection => ({
+      podUid,
+      client,
+      dialled: at,
+      remote: at,
+      end: () => {
+        ends.push(podUid);
+        return there;
+      },
+    });
+    const { reauthorizer, revoked } = rig({
+      proxied: [
+        through(sandbox.uid, true),
+        through(sandbox.uid, false),
+        through(payments.uid, true),
+        through("nobody's", true),
+      ],
+    });
+    reauthorizer.learn(runs()(parts));
+    await reauthorizer.look();
+    expect(ends).toEqual([sandbox.uid, sandbox.uid]);
+    expect(revoked).toMatchObject([{ layer: "proxy", decision: { reason: "rule" } }]);
+  });
+});
+
+describe("looks", () => {
+  test("come twice after a change, and not without one", async () => {
+    const { reauthorizer, asked } = rig({});
+    const run = runs();
+    expect(await reauthorizer.look()).toBeUndefined();
+    reauthorizer.learn(run(parts));
+    expect(await reauthorizer.look()).toBeGreaterThan(0);
+    expect(await reauthorizer.look()).toBeUndefined();
+    expect(await reauthorizer.look()).toBeUndefined();
+    expect(asked).toHaveLength(4);
+    expect(reauthorizer.learn(run(parts))).toBe(false);
+    expect(reauthorizer.learn(run(parts, 1))).toBe(true);
+  });
+
+  test("come to pods that cannot be read until they can, without keeping the others waiting", async () => {
+    const socket = socketTo(...LEDGER);
+    let broken = true;
+    const { reauthorizer, revoked } = rig({
+      open: { 1: [socketTo(...LEDGER)], 3: [socket] },
+      onRead: (cookie) => {
+        if (cookie === 1n && broken) throw new Error("ask the broker: it is not there");
+      },
+    });
+    reauthorizer.learn(runs()({ ...parts, localPods: [sandbox, payments, localPod("sandbox/other")] }));
+    expect(await reauthorizer.look()).toBeGreaterThan(0);
+    expect(revoked).toMatchObject([{ pod: { name: "other" } }]);
+    await expect(reauthorizer.look()).rejects.toThrow("of 1 pods: ask the broker: it is not there");
+    await expect(reauthorizer.look()).rejects.toThrow();
+    broken = false;
+    await reauthorizer.look();
+    expect(revoked).toHaveLength(2);
+    expect(await reauthorizer.look()).toBeUndefined();
+  });
+
+  test("do not come to pods on the node's network, nor to those that nobody knows", async () => {
+    const hostNetwork = localPod("sandbox/host", { hostNetwork: true });
+    const { reauthorizer, asked } = rig({ open: { 1: [socketTo(...LEDGER)] } });
+    reauthorizer.learn(runs()({ ...parts, localPods: [hostNetwork] }));
+    await reauthorizer.look();
+    expect(asked).toEqual([]);
+  });
+});
