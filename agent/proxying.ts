@@ -14,6 +14,7 @@ import { unresolved } from "./model/identity.ts";
 import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
+import { shakeHands } from "./proxy/handshake.ts";
 import { Listeners, type PodPlace } from "./proxy/listeners.ts";
 import type { Limits } from "./proxy/quota.ts";
 import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
@@ -31,6 +32,7 @@ export interface ProxyingOptions {
   readonly eventsPerSecond: number;
   /** In ms, all of these. */
   readonly agentDownAfter: number;
+  readonly handshakeTimeout: number;
   readonly connectTimeout: number;
   readonly idleTimeout: number;
   readonly drainTimeout: number;
@@ -96,7 +98,8 @@ export class Proxying {
         return true;
       };
       const from = { address: client.ip, port: caller.clientPort };
-      yield { podUid: caller.podUid, client: from, dialled, remote: ruling.target ?? dialled, end };
+      const { podUid, tls } = caller;
+      yield { podUid, client: from, dialled, remote: ruling.target ?? dialled, ...(tls && { tls }), end };
     }
   }
 
@@ -147,6 +150,8 @@ export class Proxying {
       onOutcome: (outcome) => this.#attempt("a verdict could not be logged", () => this.#tell(outcome)),
       bootTime: bootTimeNs,
       longestWaitMs: agentDownAfter,
+      shakeHands,
+      handshakeTimeoutMs: this.#options.handshakeTimeout,
       connectTimeoutMs: connectTimeout,
       idleMs: idleTimeout,
       open,
@@ -200,7 +205,7 @@ export class Proxying {
     }
   }
 
-  #rule({ entry, podUid, clientPort }: Caller, named: NamedCaller): Omit<Told, "named"> {
+  #rule({ entry, podUid, clientPort, tls }: Caller, named: NamedCaller): Omit<Told, "named"> {
     const { clock } = this.#parts;
     // The listener is in one pod's namespace, and the caller another: the evidence contradicts itself.
     if (named.pod !== undefined && named.pod.uid !== podUid)
@@ -214,6 +219,7 @@ export class Proxying {
       client: { ip: client.ip, port: clientPort },
       start: now - Number((bootTimeNs() - entry.time) / 1_000_000n),
       now,
+      ...(tls && { tls }),
     });
     return { ...rulingOf(way), records: logOf(way.verdicts) };
   }
@@ -263,9 +269,10 @@ export function rulingOf({ verdicts, end, isLoop }: Travelled): Ruling {
   if (last.action === "deny") return last;
   if (last.action === "proxy") {
     const { onAgentDown: _, ...undecided } = last;
-    return { ...undecided, action: "deny" };
+    return undecided.handshake === undefined ? { ...undecided, action: "deny" } : undecided;
   }
-  return { ...first, target: end };
+  const endsTls = verdicts.some((verdict) => verdict.endsTls === true);
+  return { ...first, ...(endsTls && { endsTls }), target: end };
 }
 
 function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {

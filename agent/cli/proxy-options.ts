@@ -6,6 +6,7 @@ import { duration, someTime, wholeNumber } from "./options.ts";
 export interface ProxyFlags {
   readonly brokerSocket?: string;
   readonly agentDownAfter: number;
+  readonly tlsHandshakeTimeout: number;
   readonly connectTimeout: number;
   readonly idleTimeout: number;
   readonly drainTimeout: number;
@@ -32,6 +33,7 @@ export const proxyOptions = (): Option[] => [
     5000,
     "5s",
   ),
+  time("--tls-handshake-timeout <time>", "how long a client may take for terminate-tls", 10_000, "10s"),
   time("--connect-timeout <time>", "how long the proxy waits for an upstream", 10_000, "10s"),
   time("--idle-timeout <time>", "proxied connections without a byte for so long end", 0, "never", duration),
   time(
@@ -52,6 +54,7 @@ export function proxyOf(flags: ProxyFlags): AgentOptions["proxy"] {
   return {
     ...(brokerSocket !== undefined && { brokerSocket }),
     agentDownAfter,
+    handshakeTimeout: flags.tlsHandshakeTimeout,
     connectTimeout,
     idleTimeout,
     drainTimeout,

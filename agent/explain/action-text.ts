@@ -30,8 +30,14 @@ export function actionTexts(
   };
 }
 
+/** Nobody reads it, and one of them is a private key. */
+function withoutPem(name: string, value: unknown): unknown {
+  const isPem = typeof value === "string" && value.includes("-----BEGIN");
+  return isPem || name === "server_private_key" ? "…" : value;
+}
+
 function configText(config: unknown): string {
   const only = text(field(config, "url"));
-  const whole = only ?? JSON.stringify(config) ?? "";
+  const whole = only ?? JSON.stringify(config, withoutPem) ?? "";
   return whole.length <= MOST ? whole : `${whole.slice(0, MOST - 1)}…`;
 }

@@ -42,7 +42,8 @@ function decideCaller(guard: Pick<Guard, "policies" | "isCrowded">, caller: Call
   }));
   const enforced = combine(asked.filter(({ audit }) => !audit).map(({ decision }) => decision));
   const log = asked.flatMap((judged) => judged.log);
-  const verdict = log.length === 0 ? enforced : { ...enforced, log };
+  const endsTls = asked.some((judged) => judged.endsTls && !judged.audit);
+  const verdict = { ...enforced, ...(log.length > 0 && { log }), ...(endsTls && { endsTls }) };
   if (!asked.some(({ audit, suppressed }) => audit || suppressed)) return verdict;
   const audited = combine(
     guard.policies.map(

@@ -47,6 +47,8 @@ export interface Trail {
   policiesRun: number;
   /** An audited endpoint on the way would have refused. */
   suppressed: boolean;
+  /** A policy on the way has terminated TLS. */
+  endsTls: boolean;
   readonly log: LogMetadata[];
 }
 

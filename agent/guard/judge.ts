@@ -14,6 +14,8 @@ export interface JudgedPolicy {
   readonly decision: Decision;
   /** An audited endpoint on the way would have refused. */
   readonly suppressed: boolean;
+  /** A policy on the way has terminated TLS. */
+  readonly endsTls: boolean;
   /** What the `log` actions of all policies on the way recorded, in the order in which they ran. */
   readonly log: readonly LogMetadata[];
 }
@@ -33,11 +35,12 @@ export function judgeGuardPolicy(
   routes: Routes,
   { auditedRefuse, connectOnlyRefuse = true, watcher }: Manner,
 ): JudgedPolicy {
-  const trail: Trail = { policiesRun: 0, suppressed: false, log: [] };
+  const trail: Trail = { policiesRun: 0, suppressed: false, endsTls: false, log: [] };
   const { home } = policy;
   const how = { auditedRefuse, connectOnlyRefuse, watcher };
   const decision = judge(policy, { caller, routes, home, ...how, path: [], trail });
-  return { decision, suppressed: trail.suppressed, log: trail.log };
+  const { suppressed, endsTls, log } = trail;
+  return { decision, suppressed, endsTls, log };
 }
 
 function judge(policy: Judged, journey: Journey): Decision {
@@ -54,12 +57,14 @@ function judge(policy: Judged, journey: Journey): Decision {
   const outcome = journey.routes.evaluate(inForce.policy, facts, forwardFault(object, journey), observer);
   watcher?.answered(policy, outcome);
   journey.trail.log.push(...(outcome.log ?? []));
+  journey.trail.endsTls ||= outcome.endsTls === true;
   switch (outcome.kind) {
     case "deny":
       return deny(outcome.reason, object, outcome.rule, describeOutcome(outcome));
     case "undecided": {
       const by = { policy: refOf(object), rule: outcome.rule, error: describeOutcome(outcome) ?? "" };
-      return { action: "proxy", reason: "pending", ...by };
+      const { handshake } = outcome;
+      return { action: "proxy", reason: "pending", ...by, ...(handshake && { handshake }) };
     }
     case "fell-through":
       return fallThrough(policy, journey);

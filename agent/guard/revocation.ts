@@ -6,6 +6,7 @@ import type { IpAddress } from "../model/address.ts";
 import { type Connection, type Known, UNKNOWN } from "../model/connection.ts";
 import type { Identity, PodIdentity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
+import type { TlsSession } from "../model/tls.ts";
 import type { Decision } from "../model/verdict.ts";
 import { combine } from "./combine.ts";
 import { connectionAhead, familyOf } from "./context.ts";
@@ -25,6 +26,8 @@ export interface OpenConnection {
   readonly dialled: Place;
   /** Where it is: the same, unless it was forwarded. */
   readonly remote: Place;
+  /** If the proxy has terminated its TLS. */
+  readonly tls?: TlsSession;
 }
 
 export interface Dialler {
@@ -60,7 +63,7 @@ export function revocation(
 
 function journey(
   start: Place,
-  { client }: OpenConnection,
+  { client, tls }: OpenConnection,
   { identity: pod, ownAddresses }: Dialler,
   { guardAt, routes, linkLocalPorts }: Guarded,
   now: number,
@@ -83,6 +86,7 @@ function journey(
       server,
       start: UNKNOWN,
       now,
+      ...(tls && { tls: longPast(tls) }),
     } as const;
     return decisionNow(guard, identity, connection, routes);
   });
@@ -90,6 +94,11 @@ function journey(
   if (last?.action === "deny") return last;
   if (isLoop) return { action: "deny", reason: "loop" };
   return end === undefined && last !== undefined && here !== undefined ? notRoutable(here, last) : undefined;
+}
+
+/** A new certificate, or other versions, are for new connections. */
+function longPast({ settings: _, ...session }: TlsSession): TlsSession {
+  return session;
 }
 
 /** Of policies that decide at connecting alone only what they allow counts. */

@@ -20,15 +20,22 @@ export function unfit(object: PolicyObject, policy: Policy): string | undefined 
   if (object.kind === "ConnectionPolicy" && object.policy.kind === "none") {
     return "the object has no policy: write spec.trafficPolicy";
   }
-  if (policy.reads.has(TERMINATE_TLS)) return terminateTlsFault(object);
-  return undefined;
+  return policy.reads.has(TERMINATE_TLS) ? terminateTlsFault(object, policy) : undefined;
 }
 
-function terminateTlsFault(object: PolicyObject & { readonly url?: string }): string {
+function terminateTlsFault(
+  object: PolicyObject & { readonly url?: string },
+  { rules }: Policy,
+): string | undefined {
   const url = object.url === undefined ? undefined : parseForwardUrl(object.url);
   const scheme = url === undefined || url instanceof Error ? undefined : url.scheme;
   if (scheme !== "https" && scheme !== "tls") {
     return "terminate-tls is for endpoints with an https or tls url: change the url or remove the action";
   }
-  return "terminate-tls needs the proxy, which is not built yet: remove it, or let the upstream terminate TLS";
+  const bare = rules.some(({ actions }) =>
+    actions.some((action) => action.type === "terminate-tls" && action.pair === undefined),
+  );
+  return bare
+    ? "terminate-tls has no certificate, and nothing here has one of its own: write server_certificate and server_private_key"
+    : undefined;
 }

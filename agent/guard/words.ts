@@ -2,12 +2,14 @@
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import { isOfConnection, type Placement } from "../policy/placement.ts";
 import type { Outcome } from "../policy/policy.ts";
+import { TERMINATE_TLS } from "../policy/terminate-tls-action.ts";
 import { CHANCE } from "../policy/variables.ts";
 import type { Routes } from "./routes.ts";
 
 /** What went wrong or is missing; undefined where a rule simply decided. */
 export function describeOutcome(outcome: Outcome): string | undefined {
   if (outcome.kind === "undecided") {
+    if (outcome.needs.includes(TERMINATE_TLS)) return "it terminates TLS: the proxy decides";
     const needs = outcome.needs.map((name) => (name === CHANCE ? "chance" : name)).join(", ");
     return outcome.needs.some(isOfConnection)
       ? `it hangs on ${needs}, which only a connection knows: the proxy decides`

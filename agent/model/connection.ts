@@ -1,5 +1,6 @@
 /** What is known of one connection besides who opens it, and of the endpoint whose policy is asked about it. */
 import type { IpAddress } from "./address.ts";
+import type { TlsSession } from "./tls.ts";
 
 /**
  * Stands for what only a connection would tell, where the question is asked before there is one: the kernel's verdicts
@@ -17,6 +18,8 @@ export interface Connection {
   readonly start: Known<number>;
   /** ms since 1970, when the question is asked. */
   readonly now: Known<number>;
+  /** Undefined: nobody has shaken hands with the client yet, and what hangs on it is open. */
+  readonly tls?: TlsSession;
 }
 
 /** A policy object as its own policy sees it. Of a ConnectionPolicy, which has no url, only the id. */

@@ -1,6 +1,7 @@
 /** What is decided about a connection, and why: the words every layer, log line and map uses. */
 import type { IpAddress } from "./address.ts";
 import type { ObjectRef } from "./objects.ts";
+import type { TlsSettings } from "./tls.ts";
 
 export type Action = "allow" | "deny" | "forward" | "proxy";
 
@@ -44,6 +45,8 @@ export interface Decision {
   readonly forward?: ForwardTarget;
   /** Only where `action` is "proxy": while there is no agent to ask, the connection is allowed instead of refused. */
   readonly onAgentDown?: "allow";
+  /** Only where `action` is "proxy": the next that it hangs on is a TLS handshake with these. Not to be logged. */
+  readonly handshake?: TlsSettings;
   /** What went wrong, or what is missing, in words: for people, no part of what is enforced. */
   readonly error?: string;
 }
@@ -54,4 +57,6 @@ export interface Verdict extends Decision {
   readonly audited?: Decision;
   /** What `log` actions recorded, of all its policies in their order, audited ones too; absent where none ran. */
   readonly log?: readonly LogMetadata[];
+  /** An enforced policy on the way has terminated TLS; absent where none has. */
+  readonly endsTls?: true;
 }

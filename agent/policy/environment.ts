@@ -109,6 +109,32 @@ export const ENVIRONMENT: Environment = {
 /** The most that a variable of `set-vars`, or a `log` action, may hold; more is an error when it is evaluated. */
 export const VALUE_LIMIT: Bound = { entries: 256, characters: 4096 };
 
+const NAME = {
+  common_name: "string",
+  country: "list<string>",
+  locality: "list<string>",
+  organization: "list<string>",
+  organizational_unit: "list<string>",
+  postal_code: "list<string>",
+  province: "list<string>",
+  street_address: "list<string>",
+} as const satisfies VariableGroup;
+
+const CERTIFICATE = {
+  issuer: NAME,
+  subject: NAME,
+  san: {
+    dns_names: "list<string>",
+    email_addresses: "list<string>",
+    ip_addresses: "list<string>",
+    uris: "list<string>",
+  },
+  serial_number: "string",
+  signature_algorithm: "string",
+  validity: { not_before: "timestamp", not_after: "timestamp" },
+  extensions: "list<map<string, dyn>>",
+} as const satisfies VariableGroup;
+
 /** What an action leaves behind under `actions.ngrok`, by the action's word there. */
 const RESULTS = {
   log: { metadata: "map<string, dyn>" },
@@ -116,6 +142,16 @@ const RESULTS = {
     action: "string",
     matched_cidr: "string",
     error: { code: "string", message: "string" },
+  },
+  terminate_tls: {
+    version: "string",
+    cipher_suite: "string",
+    sni: "string",
+    server: CERTIFICATE,
+    client: CERTIFICATE,
+    error_code: "string",
+    error_message: "string",
+    warnings: "list<string>",
   },
   forward_internal: { url: "string", error: { code: "string", message: "string" } },
 } as const satisfies VariableGroup;
@@ -168,7 +204,18 @@ export class Surroundings {
         ...BOUNDS,
         ...[...this.#vars.keys()].map((name): [string, Bound] => [`vars.${name}`, VALUE_LIMIT]),
         ["actions.ngrok.log.metadata", VALUE_LIMIT],
+        ...leaves("actions.ngrok.terminate_tls", RESULTS.terminate_tls).map((name): [string, Bound] => [
+          name,
+          VALUE_LIMIT,
+        ]),
       ]),
     };
   }
+}
+
+function leaves(path: string, group: VariableGroup): string[] {
+  return Object.entries(group).flatMap(([word, type]) => {
+    const full = `${path}.${word}`;
+    return typeof type === "string" ? [full] : leaves(full, type);
+  });
 }

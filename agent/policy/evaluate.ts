@@ -94,7 +94,10 @@ function applyRule(rule: Rule, run: Run): Outcome | undefined {
 type Failure = Extract<ActionResult, { kind: "unknown" | "error" }> & { readonly expression?: number };
 
 function failure(rule: Rule, failed: Failure, action?: number): Outcome {
-  if (failed.kind === "unknown") return { kind: "undecided", rule: rule.index, needs: failed.needs };
+  if (failed.kind === "unknown") {
+    const { needs, handshake } = failed;
+    return { kind: "undecided", rule: rule.index, needs, ...(handshake && { handshake }) };
+  }
   return {
     kind: "deny",
     reason: "expression-error",
@@ -137,6 +140,7 @@ function judge(expression: Expression, run: Run): boolean | Error {
   }
 }
 
-function finished(outcome: Outcome, { log }: Run): Outcome {
-  return log.length === 0 ? outcome : { ...outcome, log };
+function finished(outcome: Outcome, { log, endsTls }: Run): Outcome {
+  if (log.length === 0 && !endsTls) return outcome;
+  return { ...outcome, ...(log.length > 0 && { log }), ...(endsTls && { endsTls }) };
 }

@@ -8,6 +8,7 @@ import { type Caller, callersOf } from "./lint-callers.ts";
 import { type ExpressionFacts, factsOf, type Range } from "./lint-facts.ts";
 import { admitsTheUnknown, failsOpen, missingEntries, selfAsserted } from "./lint-identity.ts";
 import { shadowedRules } from "./lint-rules.ts";
+import { unverifiedClients } from "./lint-tls.ts";
 import { constantRules, emptyVariables, impossibleValues, unknownNamespaces } from "./lint-values.ts";
 import type { Policy } from "./policy.ts";
 
@@ -44,6 +45,7 @@ const CHECKS: readonly ((subject: Subject) => readonly Diagnostic[])[] = [
   emptyVariables,
   constantRules,
   shadowedRules,
+  unverifiedClients,
 ];
 
 /** `path`: where the policy document stands in its object. */

@@ -1,10 +1,13 @@
 /** Carries out the actions of a rule that matched. */
 import { type Cidr, cidrContains, parseCidr } from "../model/cidr.ts";
 import { UNKNOWN } from "../model/connection.ts";
+import { sameSettings, type TlsSettings } from "../model/tls.ts";
 import { plainValue, tooLarge } from "./plain-value.ts";
 import type { CidrTemplate, PolicyAction, Template } from "./policy.ts";
 import { notARange } from "./restrict-ips-action.ts";
 import type { Run } from "./run.ts";
+import { tlsSettings } from "./terminate-tls-action.ts";
+import { tlsResult } from "./tls-result.ts";
 
 export type ActionResult =
   /** Nothing is decided: the next action, or the next rule. */
@@ -12,7 +15,8 @@ export type ActionResult =
   | { readonly kind: "deny"; readonly reason: "rule" }
   | { readonly kind: "forward"; readonly url: string }
   | { readonly kind: "error"; readonly error: string }
-  | { readonly kind: "unknown"; readonly needs: readonly string[] };
+  /** `handshake`: what is missing is what a TLS handshake with these comes to. */
+  | { readonly kind: "unknown"; readonly needs: readonly string[]; readonly handshake?: TlsSettings };
 
 /** Never throws. */
 export function perform(action: PolicyAction, run: Run): ActionResult {
@@ -30,7 +34,7 @@ export function perform(action: PolicyAction, run: Run): ActionResult {
       case "set-vars":
         return setVars(action.vars, run);
       case "terminate-tls":
-        return { kind: "unknown", needs: [action.type] };
+        return terminateTls(action, run);
     }
   } catch (thrown) {
     return { kind: "error", error: thrown instanceof Error ? thrown.message : "the action failed" };
@@ -78,6 +82,39 @@ function setVars(
     run.setVar(name, result.value);
   }
   return "next";
+}
+
+/** Of one connection TLS is terminated once: where two actions would do it, they have to agree on how. */
+function terminateTls(action: Extract<PolicyAction, { type: "terminate-tls" }>, run: Run): ActionResult {
+  const settings = action.settings ?? settingsNow(action, run);
+  if ("kind" in settings) return settings;
+  const { tls } = run.facts.connection;
+  if (tls === undefined) return { kind: "unknown", needs: [action.type], handshake: settings };
+  if (tls.settings !== undefined && !sameSettings(tls.settings, settings)) {
+    return { kind: "error", error: "TLS has been terminated as another action says" };
+  }
+  run.setResult("terminate_tls", tlsResult(tls));
+  run.endsTls = true;
+  return "next";
+}
+
+/** An error never repeats what it is about: that may be a key. */
+function settingsNow(
+  action: Extract<PolicyAction, { type: "terminate-tls" }>,
+  run: Run,
+): TlsSettings | Exclude<ActionResult, "next"> {
+  const { pair, authorities } = action;
+  if (pair === undefined) return { kind: "error", error: "there is no certificate to terminate TLS with" };
+  const texts: string[] = [];
+  for (const template of [pair.certificate, pair.key, ...authorities]) {
+    const result = contentOf(template, run);
+    if (result.kind !== "value") return result;
+    if (typeof result.value !== "string") return { kind: "error", error: "a certificate or key is no text" };
+    texts.push(result.value);
+  }
+  const [certificate = "", key = "", ...others] = texts;
+  const settings = tlsSettings(action, certificate, key, others);
+  return settings instanceof Error ? { kind: "error", error: settings.message } : settings;
 }
 
 const INVALID_RANGE = "ERR_NGROK_2204";

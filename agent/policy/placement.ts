@@ -1,5 +1,5 @@
 /** Where a policy's verdicts can be made: beforehand for the kernel, or by the proxy when there is a connection; and why. */
-import type { Policy, Rule, Scope, SubjectScope } from "./policy.ts";
+import type { Policy, PolicyAction, Rule, Scope, SubjectScope, Template } from "./policy.ts";
 import { TERMINATE_TLS } from "./terminate-tls-action.ts";
 import { CHANCE } from "./variables.ts";
 
@@ -113,18 +113,28 @@ function because(reads: readonly string[], sources: readonly Source[], rules: re
 /** Everything that one rule reads. */
 function readsIn({ expressions, actions }: Rule): ReadonlySet<string> {
   const reads = new Set(expressions.flatMap((expression) => [...expression.reads]));
-  const add = (from: { readonly reads?: ReadonlySet<string> }) => {
-    for (const name of from.reads ?? []) reads.add(name);
-  };
   for (const action of actions) {
-    if (action.type === "forward-internal") add(action.url);
-    else if (action.type === "log") add(action.metadata);
-    else if (action.type === "set-vars") for (const { value } of action.vars) add(value);
-    else if (action.type === "terminate-tls") reads.add(TERMINATE_TLS);
-    else if (action.type === "restrict-ips") {
-      reads.add("conn.client_ip");
-      for (const range of [...action.allow, ...action.deny]) if ("reads" in range) add(range);
-    }
+    if (action.type === "terminate-tls") reads.add(TERMINATE_TLS);
+    if (action.type === "restrict-ips") reads.add("conn.client_ip");
+    for (const template of templatesOf(action)) for (const name of template.reads) reads.add(name);
   }
   return reads;
+}
+
+function templatesOf(action: PolicyAction): readonly Template[] {
+  switch (action.type) {
+    case "deny":
+    case "close-connection":
+      return [];
+    case "forward-internal":
+      return [action.url];
+    case "log":
+      return [action.metadata];
+    case "set-vars":
+      return action.vars.map(({ value }) => value);
+    case "restrict-ips":
+      return [...action.allow, ...action.deny].filter((range) => "reads" in range);
+    case "terminate-tls":
+      return [...(action.pair ? [action.pair.certificate, action.pair.key] : []), ...action.authorities];
+  }
 }

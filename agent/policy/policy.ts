@@ -1,6 +1,7 @@
 /** A parsed, checked policy: what `evaluate` runs. Built only by `parsePolicy`. */
 import type { Cidr } from "../model/cidr.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
+import type { TlsSettings } from "../model/tls.ts";
 import type { LogMetadata } from "../model/verdict.ts";
 
 /** A compiled expression. */
@@ -44,7 +45,14 @@ export type PolicyAction =
       readonly type: "set-vars";
       readonly vars: readonly { readonly name: string; readonly value: Template }[];
     }
-  | { readonly type: "terminate-tls" };
+  | ({
+      readonly type: "terminate-tls";
+      /** Undefined: none is configured, and nothing here has one of its own. */
+      readonly pair?: { readonly certificate: Template; readonly key: Template };
+      readonly authorities: readonly Template[];
+      /** Where nothing of it hangs on the connection: the same object for all of them. */
+      readonly settings?: TlsSettings;
+    } & Pick<TlsSettings, "minVersion" | "maxVersion" | "clients">);
 
 export interface Rule {
   /** Position in `on_tcp_connect`, from 0. */
@@ -97,8 +105,16 @@ export type Outcome = (
   | { readonly kind: "forward"; readonly rule: number; readonly url: string }
   | { readonly kind: "fell-through" }
   /** The answer depends on what is not known here; `needs` names it. */
-  | { readonly kind: "undecided"; readonly rule: number; readonly needs: readonly string[] }
+  | {
+      readonly kind: "undecided";
+      readonly rule: number;
+      readonly needs: readonly string[];
+      /** What it needs is a TLS handshake with these. */
+      readonly handshake?: TlsSettings;
+    }
 ) & {
   /** What its `log` actions recorded, in order; absent where none ran. */
   readonly log?: readonly LogMetadata[];
+  /** It went past a `terminate-tls`, of a connection whose TLS has been terminated so; absent where it did not. */
+  readonly endsTls?: true;
 };

@@ -25,6 +25,8 @@ export interface Run {
   readonly values: Readonly<Record<string, unknown>>;
   readonly log: LogMetadata[];
   readonly observer: Observer | undefined;
+  /** A `terminate-tls` has been passed. */
+  endsTls: boolean;
   /** Those of `reads` that are not known, or undefined if all are. */
   missing(reads: ReadonlySet<string>): readonly string[] | undefined;
   setVar(name: string, value: unknown): void;
@@ -47,6 +49,7 @@ export function beginRun(
     values: { ...variableValues(facts), vars, actions: { ngrok: results } },
     log: [],
     observer,
+    endsTls: false,
     missing: (names) => {
       if (unknown.size === 0) return undefined;
       const needs = [...names].filter((name) => unknown.has(name));

@@ -1,7 +1,8 @@
 /** Reads and checks the configuration of `terminate-tls`. What carries it out is the proxy. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { CLIENT_CHECKS, PrivateKey, TLS_VERSIONS, type TlsSettings, type TlsVersion } from "../model/tls.ts";
 import { childPath } from "./json-path.ts";
-import type { PolicyAction } from "./policy.ts";
+import type { PolicyAction, Template } from "./policy.ts";
 import type { Reading } from "./reading.ts";
 import { type Fields, kindOf } from "./report.ts";
 import { parseText, type TypedTemplate } from "./template.ts";
@@ -12,8 +13,10 @@ const INVALID_CONFIG = "ERR_NGROK_2204";
 /** What the policy depends on, in `reads`: whoever has no proxy cannot carry it out. */
 export const TERMINATE_TLS = "terminate-tls";
 
-const VERSIONS = ["1.0", "1.1", "1.2", "1.3"];
-const STRATEGIES = ["require-and-verify", "require-any", "request"];
+type Action = Extract<PolicyAction, { type: "terminate-tls" }>;
+
+const DEFAULT_VERSIONS = { min_version: "1.2", max_version: "1.3" } as const;
+const VERIFY = "require-and-verify";
 const KEYS = [
   "min_version",
   "max_version",
@@ -21,38 +24,68 @@ const KEYS = [
   "server_certificate",
   "mutual_tls_certificate_authorities",
   "mutual_tls_verification_strategy",
-];
+] as const;
 
+/** Of an action with faults what is left of it: nobody will run it. */
 export function parseTerminateTls(config: unknown, path: string, reading: Reading): PolicyAction {
   const { report } = reading;
-  report.warn("PODGATE_NEEDS_PROXY", path, "terminate-tls needs the proxy, which is not built yet");
   reading.spend(1, new Set([TERMINATE_TLS]));
   const fields =
-    config === undefined
+    (config === undefined
       ? {}
-      : report.object(UNREADABLE_CONFIG, path, config, "an object, or leave `config` out");
-  if (fields === undefined) return { type: "terminate-tls" };
+      : report.object(UNREADABLE_CONFIG, path, config, "an object, or leave `config` out")) ?? {};
   report.unknownKeys(UNREADABLE_CONFIG, path, fields, KEYS);
-  checkVersions(fields, path, reading);
-  checkPair(fields, path, reading);
-  checkAuthorities(fields.mutual_tls_certificate_authorities, childPath(path, KEYS[4] ?? ""), reading);
-  const strategy = fields.mutual_tls_verification_strategy;
-  if (strategy !== undefined && !(typeof strategy === "string" && STRATEGIES.includes(strategy))) {
-    const message = `it is none of ${STRATEGIES.join(", ")}: write one or remove it`;
-    report.error(INVALID_CONFIG, childPath(path, "mutual_tls_verification_strategy"), message);
-  }
-  return { type: "terminate-tls" };
+  const versions = readVersions(fields, path, reading);
+  const pair = readPair(fields, path, reading);
+  const authorities = readAuthorities(
+    fields.mutual_tls_certificate_authorities,
+    childPath(path, KEYS[4]),
+    reading,
+  );
+  const clients = readStrategy(fields, authorities.length > 0, path, reading);
+  reading.surroundings.setResult("terminate_tls");
+  const action: Action = { type: "terminate-tls", ...versions, clients, authorities, ...(pair && { pair }) };
+  return withSettings(action);
 }
 
-function checkVersions(fields: Fields, path: string, { report }: Reading): void {
-  const [least, most] = (["min_version", "max_version"] as const).map((key) => {
-    const version = fields[key] ?? (key === "min_version" ? "1.2" : "1.3");
-    const at = VERSIONS.indexOf(String(version));
-    if (typeof version === "string" && at >= 0) return at;
+/** Where all of it is constant: once for all connections. */
+function withSettings(action: Action): Action {
+  const { pair, authorities } = action;
+  if (pair === undefined) return action;
+  const texts = [pair.certificate, pair.key, ...authorities].flatMap(({ constant }) => constant ?? []);
+  if (texts.length < authorities.length + 2) return action;
+  const [certificate = "", key = "", ...others] = texts.map(({ value }) => String(value));
+  const settings = tlsSettings(action, certificate, key, others);
+  return settings instanceof Error ? action : { ...action, settings };
+}
+
+/** The action with its texts evaluated. Error: they are not what they should be; it does not repeat them. */
+export function tlsSettings(
+  { minVersion, maxVersion, clients }: Action,
+  certificate: string,
+  key: string,
+  authorities: readonly string[],
+): TlsSettings | Error {
+  const fault =
+    pairFault(certificate, key)?.message ??
+    (authorities.every(isCertificate) ? undefined : "an authority is no certificate in PEM");
+  if (fault !== undefined) return new Error(fault);
+  return { minVersion, maxVersion, certificate, key: new PrivateKey(key), authorities, clients };
+}
+
+function readVersions(
+  fields: Fields,
+  path: string,
+  { report }: Reading,
+): Pick<Action, "minVersion" | "maxVersion"> {
+  const [least, most] = (["min_version", "max_version"] as const).map((key): TlsVersion | undefined => {
+    const version = fields[key] ?? DEFAULT_VERSIONS[key];
+    const known = TLS_VERSIONS.find((each) => each === String(version));
+    if (typeof version === "string" && known !== undefined) return known;
     const why =
-      at >= 0
-        ? `it is ${kindOf(version)}: write "${version}" in quotes`
-        : `it is none of ${VERSIONS.join(", ")}`;
+      known === undefined
+        ? `it is none of ${TLS_VERSIONS.join(", ")}`
+        : `it is ${kindOf(version)}: write "${version}" in quotes`;
     report.error(INVALID_CONFIG, childPath(path, key), why);
     return undefined;
   });
@@ -60,63 +93,105 @@ function checkVersions(fields: Fields, path: string, { report }: Reading): void 
     const message = "it is above max_version, so no version is left: lower it";
     report.error(INVALID_CONFIG, childPath(path, "min_version"), message);
   }
+  return {
+    minVersion: least ?? DEFAULT_VERSIONS.min_version,
+    maxVersion: most ?? DEFAULT_VERSIONS.max_version,
+  };
+}
+
+function readStrategy(
+  fields: Fields,
+  hasAuthorities: boolean,
+  path: string,
+  { report }: Reading,
+): Action["clients"] {
+  const written = fields.mutual_tls_verification_strategy;
+  if (written === undefined && !hasAuthorities) return "ignore";
+  const strategy = CLIENT_CHECKS.find((each) => each === (written ?? VERIFY));
+  const strategyPath = childPath(path, "mutual_tls_verification_strategy");
+  if (strategy === undefined) {
+    const message = `it is none of ${CLIENT_CHECKS.join(", ")}: write one or remove it`;
+    report.error(INVALID_CONFIG, strategyPath, message);
+  } else if (strategy === VERIFY && fields.mutual_tls_certificate_authorities === undefined) {
+    const message = "nobody can be verified without an authority: write mutual_tls_certificate_authorities";
+    report.error(INVALID_CONFIG, strategyPath, message);
+  }
+  return strategy ?? VERIFY;
 }
 
 /** Messages never quote what is in the fields: one of them is a private key. */
-function checkPair(fields: Fields, path: string, reading: Reading): void {
+function readPair(fields: Fields, path: string, reading: Reading): Action["pair"] {
   const { report } = reading;
-  const key = readText(fields.server_private_key, childPath(path, "server_private_key"), reading);
-  const certificate = readText(fields.server_certificate, childPath(path, "server_certificate"), reading);
+  const [keyPath, certificatePath] = [
+    childPath(path, "server_private_key"),
+    childPath(path, "server_certificate"),
+  ];
+  const key = readText(fields.server_private_key, keyPath, reading);
+  const certificate = readText(fields.server_certificate, certificatePath, reading);
   const [hasKey, hasCertificate] = [fields.server_private_key, fields.server_certificate].map(
     (value) => value !== undefined,
   );
   if (hasKey !== hasCertificate) {
-    const missing = hasKey ? "server_certificate" : "server_private_key";
-    report.error(
-      INVALID_CONFIG,
-      childPath(path, missing),
-      "it is missing: a key and its certificate go together",
-    );
-    return;
+    const message = "it is missing: a key and its certificate go together";
+    report.error(INVALID_CONFIG, hasKey ? certificatePath : keyPath, message);
+    return undefined;
   }
-  if (key?.constant === undefined || certificate?.constant === undefined) return;
-  const privateKey = attempt(() => createPrivateKey(String(key.constant?.value)));
-  const leaf = attempt(() => new X509Certificate(String(certificate.constant?.value)));
-  if (privateKey === undefined) {
-    report.error(
-      INVALID_CONFIG,
-      childPath(path, "server_private_key"),
-      "it is no private key in PEM: write one",
-    );
+  if (key === undefined || certificate === undefined) return undefined;
+  if (key.constant === undefined || certificate.constant === undefined) return { key, certificate };
+  const fault = pairFault(String(certificate.constant.value), String(key.constant.value));
+  if (fault?.key === true) {
+    report.error(INVALID_CONFIG, keyPath, "it is no private key in PEM: write one");
   }
-  if (leaf === undefined) {
-    report.error(
-      INVALID_CONFIG,
-      childPath(path, "server_certificate"),
-      "it is no certificate in PEM: write one",
-    );
+  if (fault?.certificate === true) {
+    report.error(INVALID_CONFIG, certificatePath, "it is no certificate in PEM: write one");
   }
-  if (privateKey !== undefined && leaf !== undefined && !belongs(leaf, privateKey)) {
+  if (fault !== undefined && fault.key !== true && fault.certificate !== true) {
     const message = "it is not of server_private_key: write the certificate that was made for that key";
-    report.error(INVALID_CONFIG, childPath(path, "server_certificate"), message);
+    report.error(INVALID_CONFIG, certificatePath, message);
   }
+  return { key, certificate };
 }
 
-function checkAuthorities(value: unknown, path: string, reading: Reading): void {
-  if (value === undefined) return;
+interface PairFault {
+  readonly message: string;
+  readonly key?: boolean;
+  readonly certificate?: boolean;
+}
+
+/** Does not repeat what it was given. */
+function pairFault(certificate: string, key: string): PairFault | undefined {
+  const privateKey = attempt(() => createPrivateKey(key));
+  const leaf = attempt(() => new X509Certificate(certificate));
+  if (privateKey === undefined) {
+    return { message: "the key is no private key in PEM", key: true, certificate: leaf === undefined };
+  }
+  if (leaf === undefined) return { message: "the certificate is none in PEM", certificate: true };
+  return belongs(leaf, privateKey) ? undefined : { message: "the certificate is not of the key" };
+}
+
+function readAuthorities(value: unknown, path: string, reading: Reading): readonly Template[] {
+  if (value === undefined) return [];
   const { report } = reading;
   const items = report.list(UNREADABLE_CONFIG, path, value, "a list of certificates in PEM") ?? [];
-  for (const [index, item] of items.entries()) {
-    const itemPath = childPath(path, index);
-    const template = readText(item, itemPath, reading);
-    if (item === undefined || template?.constant === undefined) continue;
-    if (attempt(() => new X509Certificate(String(item))) !== undefined) continue;
-    const known = typeof item === "string" && item.startsWith("ca_");
-    const message = known
-      ? "an id names a certificate in ngrok's cloud, which nothing here asks: write the certificate itself in PEM"
-      : "it is no certificate in PEM: write one";
-    report.error(INVALID_CONFIG, itemPath, message);
+  if (Array.isArray(value) && items.length === 0) {
+    report.error(INVALID_CONFIG, path, "it is empty, so nobody can be verified: write one or remove it");
   }
+  return items.flatMap((item, index) => readAuthority(item, childPath(path, index), reading) ?? []);
+}
+
+function readAuthority(item: unknown, path: string, reading: Reading): Template | undefined {
+  const template = item === undefined ? undefined : readText(item, path, reading);
+  if (template?.constant === undefined || isCertificate(String(item))) return template;
+  const known = typeof item === "string" && item.startsWith("ca_");
+  const message = known
+    ? "an id names a certificate in ngrok's cloud, which nothing here asks: write the certificate itself in PEM"
+    : "it is no certificate in PEM: write one";
+  reading.report.error(INVALID_CONFIG, path, message);
+  return undefined;
+}
+
+function isCertificate(pem: string): boolean {
+  return attempt(() => new X509Certificate(pem)) !== undefined;
 }
 
 function readText(value: unknown, path: string, reading: Reading): TypedTemplate | undefined {

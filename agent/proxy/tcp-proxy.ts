@@ -4,11 +4,14 @@
  */
 import type { Handle, Native, Pump } from "../dataplane/native.ts";
 import { addressBytes, type IpAddress, isIpv4 } from "../model/address.ts";
+import type { TlsSession, TlsSettings } from "../model/tls.ts";
 import type { Reason, Verdict } from "../model/verdict.ts";
 import type { Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
+import { type ClientEnd, plainEnd } from "./client-end.ts";
+import type { ShakeHands } from "./handshake.ts";
 import { type Limits, Quota } from "./quota.ts";
-import { isUpstream } from "./upstream.ts";
+import { deny, failed, refusal, targetOf, unlessForgotten } from "./ruling.ts";
 
 export interface At {
   readonly address: IpAddress;
@@ -33,9 +36,14 @@ export interface Caller {
   readonly entry: Undecided;
   readonly podUid: string;
   readonly clientPort: number;
+  /** What its TLS handshake came to; undefined where there was none yet. */
+  readonly tls?: TlsSession;
 }
 
-/** "allow" and "forward" lead to `target`; without one there is nothing to connect to, and it is refused. */
+/**
+ * "allow" and "forward" lead to `target`; without one there is nothing to connect to, and it is refused. "proxy" with
+ * `handshake` is asked again after that.
+ */
 export type Ruling = Verdict & { readonly target?: At };
 
 /** What became of it. `error`: an allowed connection could not be made. */
@@ -58,6 +66,8 @@ export interface ProxyOptions {
   readonly bootTime: () => bigint;
   /** Who has waited longer than this is refused: the kernel refuses who comes later. */
   readonly longestWaitMs: number;
+  readonly shakeHands: ShakeHands;
+  readonly handshakeTimeoutMs: number;
   readonly connectTimeoutMs: number;
   /** Without a byte in either direction; 0: never. */
   readonly idleMs: number;
@@ -80,6 +90,7 @@ export class TcpProxy {
   readonly #quota: Quota;
   readonly #pending: Quota;
   readonly #open = new Set<OpenConnection>();
+  readonly #handshakes = new Set<AbortController>();
   #idle = Promise.withResolvers<void>();
   #strays = 0;
 
@@ -115,19 +126,23 @@ export class TcpProxy {
     }
     const caller = { entry, podUid: place.podUid, clientPort: port };
     const refused = this.#isLate(entry) ? "agent-down" : this.#admit(place.podUid);
-    const ruling = refused === undefined ? decide(caller) : deny(refused);
-    const target = targetOf(ruling);
-    if (target === undefined) {
+    if (refused !== undefined) {
       native.resetSocket(fd);
-      if (refused === undefined) this.#dismiss(place.podUid);
-      onOutcome({ caller, ruling: refusal(ruling) });
+      onOutcome({ caller, ruling: deny(refused) });
       return;
     }
-    void this.#join({ caller, place, ruling }, fd, target);
+    const ruling = decide(caller);
+    const { action, handshake } = ruling;
+    if (action === "proxy" && handshake !== undefined) {
+      void this.#secure({ caller, place, ruling }, fd, handshake);
+    } else {
+      this.#enforce({ caller, place, ruling }, plainEnd(fd, this.#options.pump, native));
+    }
   }
 
-  /** Resolves when no connection is open any more, or after `timeoutMs`, and then resets the others. */
+  /** Resets who is not decided yet. Resolves when no connection is open any more, or after `timeoutMs`, and then resets the others. */
   async drain(timeoutMs: number): Promise<void> {
+    for (const handshake of this.#handshakes) handshake.abort();
     if (this.#open.size > 0 && timeoutMs > 0) {
       this.#idle = Promise.withResolvers();
       const timer = setTimeout(() => this.#idle.resolve(), timeoutMs);
@@ -153,42 +168,63 @@ export class TcpProxy {
     this.#quota.give(podUid);
   }
 
-  async #join(about: Omit<OpenConnection, "stop">, client: number, target: At): Promise<void> {
-    const { native, pump, onOutcome } = this.#options;
+  /** What hangs on TLS is decided when it is terminated. */
+  async #secure(about: Omit<OpenConnection, "stop">, client: number, settings: TlsSettings): Promise<void> {
+    const { shakeHands, handshakeTimeoutMs: timeoutMs, decide, onOutcome } = this.#options;
+    const { caller, place } = about;
+    const stopping = new AbortController();
+    this.#handshakes.add(stopping);
+    const made = await shakeHands(client, settings, { timeoutMs, signal: stopping.signal }).catch(
+      (error: Error) => error,
+    );
+    this.#handshakes.delete(stopping);
+    if (made instanceof Error) {
+      this.#dismiss(place.podUid);
+      onOutcome({ caller, ruling: failed(about.ruling, made.message) });
+      return;
+    }
+    const secured = { ...caller, tls: made.session };
+    this.#enforce({ caller: secured, place, ruling: unlessForgotten(decide(secured)) }, made.end);
+  }
+
+  #enforce(about: Omit<OpenConnection, "stop">, client: ClientEnd): void {
+    const { caller, place, ruling } = about;
+    const target = targetOf(ruling);
+    if (target !== undefined) {
+      void this.#join(about, client, target);
+      return;
+    }
+    client.reset();
+    this.#dismiss(place.podUid);
+    this.#options.onOutcome({ caller, ruling: refusal(ruling) });
+  }
+
+  async #join(about: Omit<OpenConnection, "stop">, client: ClientEnd, target: At): Promise<void> {
+    const { native, onOutcome, idleMs } = this.#options;
     const { caller, place, ruling } = about;
     const stopping = new AbortController();
-    let pumped: number | undefined;
+    let stop: (() => void) | undefined;
     const connection: OpenConnection = {
       ...about,
       stop: () => {
         stopping.abort(new Error("stopped"));
-        if (pumped !== undefined) pump.stop(pumped);
+        stop?.();
       },
     };
     this.#open.add(connection);
     let failure: string | undefined;
     try {
       const upstream = await this.#connect(place, target, stopping.signal);
-      pumped = this.#pump(client, upstream, stopping.signal, () => this.#end(connection));
+      if (stopping.signal.aborted) native.closeDescriptor(upstream);
+      stopping.signal.throwIfAborted();
+      stop = client.join(upstream, { idleMs }, () => this.#end(connection));
     } catch (error) {
       failure = (error as Error).message;
-      native.resetSocket(client);
+      client.reset();
     }
     this.#pending.give(place.podUid);
     if (failure !== undefined) this.#end(connection);
     onOutcome({ caller, ruling, ...(failure !== undefined && { error: failure }) });
-  }
-
-  /** @throws Error when a socket is none that can be pumped; `client` then stays the caller's. */
-  #pump(client: number, upstream: number, signal: AbortSignal, onEnd: () => void): number {
-    const { native, pump, idleMs } = this.#options;
-    try {
-      signal.throwIfAborted();
-      return pump.start(client, upstream, { idleMs }, onEnd);
-    } catch (error) {
-      native.closeDescriptor(upstream);
-      throw error;
-    }
   }
 
   #end(connection: OpenConnection): void {
@@ -224,27 +260,6 @@ export class TcpProxy {
       throw error;
     }
   }
-}
-
-function deny(reason: Reason): Ruling {
-  return { action: "deny", reason };
-}
-
-/** Where an allowed connection may go. */
-function targetOf({ action, target }: Ruling): At | undefined {
-  const leadsOn = action === "allow" || action === "forward";
-  return leadsOn && target !== undefined && isUpstream(target.address) ? target : undefined;
-}
-
-/** What leads nowhere is a refusal, and says so. */
-function refusal(ruling: Ruling): Ruling {
-  if (ruling.action === "deny") return ruling;
-  const { target: _, forward: __, ...rest } = ruling;
-  return {
-    ...rest,
-    action: "deny",
-    reason: ruling.action === "proxy" ? ruling.reason : "target-not-routable",
-  };
 }
 
 function words({ address, port }: At, code: string, timeoutMs: number): string {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Explanation } from "../../../agent/explain/explanation.ts";
+import { makePair } from "../../e2e/support/certificates.ts";
 import {
   agent,
   ask,
@@ -324,4 +325,27 @@ test("texts of other people do not break a line", () => {
   expect(lines.find((line) => line.includes("&& true"))).toContain('!= "x" && true');
   expect(lines.filter((line) => /[\u2028\r]/.test(line))).toEqual([]);
   expect(lines.find((line) => line.includes('stage"] = '))).toContain("a\\nb");
+});
+
+test("terminate-tls is said to be the proxy's, and neither its key nor its certificate is shown", () => {
+  const { key, certificate } = makePair({ subject: "/CN=relay" });
+  const relay = [service("shop/relay", [{ port: 443, targetPort: 8443 }]), pod("shop/relay")];
+  const endpoint = agent("shop/relay", "tls://relay.shop", "tcp://relay.shop:443", {
+    actions: [
+      {
+        type: "terminate-tls",
+        config: { min_version: "1.3", server_private_key: key, server_certificate: certificate },
+      },
+    ],
+  });
+  const bound = { ...endpoint, spec: { ...(endpoint as { spec: object }).spec, bindings: ["kubernetes"] } };
+  const world = worldWith(...people, ...relay, bound);
+  expect(ask(world, "orders/web", "relay.shop:443").outcome).toBe("proxy");
+  const said = say(world, "orders/web", "relay.shop:443");
+  expect(said).toContain("decided by the proxy: it terminates TLS (rule 0)");
+  expect(said).toContain("it terminates TLS: the proxy decides");
+  expect(said).toContain(
+    'terminate-tls {"min_version":"1.3","server_private_key":"…","server_certificate":"…"}',
+  );
+  expect(JSON.stringify(ask(world, "orders/web", "relay.shop:443"))).not.toMatch(/-----BEGIN/);
 });

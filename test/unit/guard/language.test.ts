@@ -375,8 +375,8 @@ describe("an object is told where its verdicts are made, and why:", () => {
 describe("terminate-tls", () => {
   const rules = [{ actions: [action("terminate-tls", {})] }];
   test.each<[string, string]>([
-    ["https://ledger.payments", "terminate-tls needs the proxy, which is not built yet"],
-    ["tls://ledger.payments:80", "terminate-tls needs the proxy, which is not built yet"],
+    ["https://ledger.payments", "terminate-tls has no certificate, and nothing here has one of its own"],
+    ["tls://ledger.payments:80", "terminate-tls has no certificate, and nothing here has one of its own"],
     ["http://ledger.payments", "terminate-tls is for endpoints with an https or tls url"],
   ])("makes an endpoint at %s invalid, and what it guards shut", (url, why) => {
     const endpoints = [boundAgent("payments/e", url, "http://ledger.payments", rules)];

@@ -322,13 +322,15 @@ describe("forward-internal", () => {
 });
 
 describe("terminate-tls", () => {
-  it("leaves the verdict to the proxy", () => {
+  it("without a certificate denies, before there is a connection too", () => {
     const policy = policyOf(rule(action("terminate-tls", { min_version: "1.3" })), rule(deny));
-    expect(ask(policy, pod(), CONNECTION)).toMatchObject({
-      kind: "undecided",
-      rule: 0,
-      needs: ["terminate-tls"],
-    });
+    for (const connection of [AHEAD, CONNECTION]) {
+      expect(ask(policy, pod(), connection)).toMatchObject({
+        kind: "deny",
+        reason: "expression-error",
+        rule: 0,
+      });
+    }
     expect(policy.scope).toBe("dynamic");
   });
 });

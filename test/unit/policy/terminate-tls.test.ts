@@ -42,9 +42,14 @@ describe("the configuration of terminate-tls", () => {
     ).toBe("accepted");
   });
 
-  it("is warned that nothing carries it out yet", () => {
-    const parsed = parsePolicy({ on_tcp_connect: [{ actions: [{ type: "terminate-tls" }] }] }, "");
-    expect(parsed.ok && parsed.warnings.map(({ code }) => code)).toEqual(["PODGATE_NEEDS_PROXY"]);
+  it("wants somebody to verify clients by, unless any will do", () => {
+    expect(check({ mutual_tls_verification_strategy: "require-and-verify" })).toEqual([
+      "mutual_tls_verification_strategy: nobody can be verified without an authority: write mutual_tls_certificate_authorities",
+    ]);
+    expect(check({ mutual_tls_certificate_authorities: [] })).toEqual([
+      "mutual_tls_certificate_authorities: it is empty, so nobody can be verified: write one or remove it",
+    ]);
+    expect(check({ mutual_tls_verification_strategy: "request" })).toBe("accepted");
   });
 
   it("wants the certificate of its own key", () => {

@@ -1,5 +1,8 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { NativeError, Pump, PumpEnd } from "../../../agent/dataplane/native.ts";
+import { PrivateKey, type TlsSession, type TlsSettings } from "../../../agent/model/tls.ts";
+import type { ClientEnd } from "../../../agent/proxy/client-end.ts";
+import type { Secured } from "../../../agent/proxy/handshake.ts";
 import { type Outcome, type Ruling, TcpProxy, type Undecided } from "../../../agent/proxy/tcp-proxy.ts";
 
 const place = { cgroup: "pod1", cookie: 5n, podUid: "uid-1" };
@@ -22,11 +25,14 @@ class World {
   readonly outcomes: Outcome[] = [];
   readonly pumped = new Map<number, (end: PumpEnd) => void>();
   ruling: Ruling = allow;
+  /** When TLS has been terminated. */
+  afterwards: Ruling = { ...allow, endsTls: true };
   taken: Undecided | undefined = entry;
   bootTime = 0n;
   socket: () => Promise<number> = () => Promise.resolve(UPSTREAM);
   connect: (done: (error?: NativeError) => void) => void = (done) => done();
   pumpFails = false;
+  shake: (signal: AbortSignal) => Promise<Secured> = () => Promise.reject(new Error("no handshake"));
 
   proxy(limits: { perPod?: number; pending?: number } = {}): TcpProxy {
     const { perPod = 10, pending = 10 } = limits;
@@ -48,10 +54,15 @@ class World {
         },
       },
       take: () => this.taken,
-      decide: () => this.ruling,
+      decide: ({ tls }) => (tls === undefined ? this.ruling : this.afterwards),
       onOutcome: (outcome) => this.outcomes.push(outcome),
       bootTime: () => this.bootTime,
       longestWaitMs: 5000,
+      shakeHands: (fd, _, options) => {
+        this.done.push(`shake hands ${fd} ${options.timeoutMs}`);
+        return this.shake(options.signal);
+      },
+      handshakeTimeoutMs: 7000,
       connectTimeoutMs: 10_000,
       idleMs: 0,
       open: { perPod, all: 100 },
@@ -250,4 +261,120 @@ test("draining waits for the last connection, and no longer than it may", async 
   await turn();
   await proxy.drain(1);
   expect(proxy.open.size).toBe(0);
+});
+
+describe("where TLS is to be terminated", () => {
+  const settings: TlsSettings = {
+    minVersion: "1.2",
+    maxVersion: "1.3",
+    certificate: "",
+    key: new PrivateKey("hunter2"),
+    authorities: [],
+    clients: "ignore",
+  };
+  const session: TlsSession = {
+    settings,
+    version: "1.3",
+    cipherSuite: "TLS_AES_128_GCM_SHA256",
+    sni: "",
+    server: Buffer.alloc(0),
+  };
+  const wanted: Ruling = {
+    action: "proxy",
+    reason: "pending",
+    policy: { kind: "AgentEndpoint", namespace: "bank", name: "vault" },
+    rule: 0,
+    handshake: settings,
+  };
+  const end: ClientEnd = {
+    join: (upstream, _, onEnd) => {
+      world.done.push(`join TLS ${upstream}`);
+      world.pumped.set(99, () => onEnd());
+      return () => onEnd();
+    },
+    reset: () => world.done.push("reset TLS"),
+  };
+  beforeEach(() => {
+    world.ruling = wanted;
+    world.shake = () => Promise.resolve({ session, end });
+  });
+  const accept = async (proxy = world.proxy()) => {
+    proxy.accept(place, 4, CLIENT, 4000);
+    await turn();
+    return proxy;
+  };
+
+  test("it is decided again with what the handshake came to, and joined", async () => {
+    const proxy = await accept();
+    expect(world.done).toEqual([
+      "shake hands 10 7000",
+      "socket 4",
+      "connect 20 00000000000000000000ffff0a600001 80 10000",
+      "join TLS 20",
+    ]);
+    expect(world.outcomes).toMatchObject([{ caller: { tls: session }, ruling: { action: "allow" } }]);
+    expect(proxy.open.size).toBe(1);
+    world.end();
+    expect(proxy.open.size).toBe(0);
+  });
+
+  test("a later rule may deny", async () => {
+    world.afterwards = { action: "deny", reason: "rule", rule: 1, endsTls: true };
+    await accept();
+    expect(world.done).toEqual(["shake hands 10 7000", "reset TLS"]);
+    expect(world.outcomes).toMatchObject([{ ruling: { action: "deny", reason: "rule", rule: 1 } }]);
+  });
+
+  test("there is one handshake, and whoever wants another is refused", async () => {
+    world.afterwards = wanted;
+    await accept();
+    expect(world.done).toEqual(["shake hands 10 7000", "reset TLS"]);
+    expect(world.outcomes).toMatchObject([{ ruling: { action: "deny", reason: "pending" } }]);
+  });
+
+  test("plain text goes nowhere if no policy asks for it any more", async () => {
+    world.afterwards = allow;
+    await accept();
+    expect(world.done).toEqual(["shake hands 10 7000", "reset TLS"]);
+    expect(world.outcomes).toMatchObject([
+      { ruling: { action: "deny", error: expect.stringMatching(/^no policy terminates TLS any more/) } },
+    ]);
+  });
+
+  test("a handshake that fails is the policy's refusal, and gives its room back", async () => {
+    world.shake = () => Promise.reject(new Error("TLS handshake: the client speaks HTTP, not TLS"));
+    const proxy = world.proxy({ perPod: 1, pending: 1 });
+    for (let i = 0; i < 3; i++) await accept(proxy);
+    expect(world.outcomes).toHaveLength(3);
+    for (const { ruling } of world.outcomes) {
+      expect(ruling).toEqual({
+        action: "deny",
+        reason: "expression-error",
+        policy: wanted.policy,
+        rule: 0,
+        error: "TLS handshake: the client speaks HTTP, not TLS",
+      });
+    }
+  });
+
+  test("a handshake counts as pending, and ends when the agent drains", async () => {
+    world.shake = (signal) =>
+      new Promise((_, reject) =>
+        signal.addEventListener("abort", () => reject(new Error("the agent stops"))),
+      );
+    const proxy = world.proxy({ pending: 1 });
+    await accept(proxy);
+    await accept(proxy);
+    expect(world.outcomes).toMatchObject([{ ruling: { reason: "over-limit" } }]);
+    await proxy.drain(0);
+    await turn();
+    expect(world.outcomes.at(-1)).toMatchObject({ ruling: { action: "deny", error: "the agent stops" } });
+  });
+
+  test("nothing that is told can show the key", async () => {
+    await accept();
+    expect(
+      JSON.stringify(world.outcomes, (_, value) => (typeof value === "bigint" ? "" : value)),
+    ).not.toContain("hunter2");
+  });
 });

@@ -1,0 +1,82 @@
+/** A client whose TLS ends here. Its bytes go through Node: what is enciphered cannot be spliced. */
+import { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { ClientEnd, JoinOptions } from "./client-end.ts";
+
+/** A socket that carries TLS. However it comes to be closed, by Node too: that is a reset unless both sides have ended. */
+export class RawSocket extends Socket {
+  /** Whether everything was said and heard. */
+  hasEnded: () => boolean = () => false;
+  #resets = false;
+
+  /** Takes over the descriptor. */
+  constructor(fd: number) {
+    super({ fd, readable: true, writable: true });
+    this.setNoDelay(true);
+    // What goes wrong with it is what goes wrong with the TLS above.
+    this.on("error", () => {});
+  }
+
+  override destroy(error?: Error): this {
+    if (this.#resets || this.destroyed || this.hasEnded()) return super.destroy(error);
+    this.#resets = true;
+    return this.resetAndDestroy();
+  }
+}
+
+export class TlsEnd implements ClientEnd {
+  readonly #secure: TLSSocket;
+  readonly #raw: RawSocket;
+  #onError: () => void = () => this.reset();
+
+  /** Of a handshake that has just been made. `raw`: below `secure`. */
+  constructor(secure: TLSSocket, raw: RawSocket) {
+    this.#secure = secure;
+    this.#raw = raw;
+    // Only until here is the end of what it says the end of the client.
+    secure.allowHalfOpen = true;
+    raw.hasEnded = () => secure.errored === null && secure.readableEnded && secure.writableFinished;
+    secure.on("error", () => this.#onError());
+    // A client that asks for new keys again and again asks for work.
+    secure.disableRenegotiation();
+  }
+
+  join(fd: number, { idleMs }: JoinOptions, onEnd: () => void): () => void {
+    const secure = this.#secure;
+    // Throws before it owns the descriptor only where that is none.
+    const upstream = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+    upstream.setNoDelay(true);
+    let closed = secure.closed ? 1 : 0;
+    const stop = () => {
+      this.reset();
+      if (!upstream.destroyed) upstream.resetAndDestroy();
+    };
+    const close = (other: Socket) => {
+      closed += 1;
+      if (closed === 2) onEnd();
+      // One that closes before both directions have ended takes the other along.
+      else if (!other.readableEnded || !other.writableEnded) stop();
+    };
+    this.#onError = stop;
+    upstream.on("error", stop);
+    secure.on("close", () => close(upstream));
+    upstream.on("close", () => close(secure));
+    if (idleMs > 0) secure.setTimeout(idleMs, stop);
+    secure.pipe(upstream);
+    upstream.pipe(secure);
+    if (secure.destroyed) stop();
+    return stop;
+  }
+
+  reset(): void {
+    destroyLater(this.#raw);
+  }
+}
+
+/**
+ * What is above it is destroyed with it. Never at once: TLS calls back in the middle of its work, and Node 24 crashes when
+ * the socket is gone as it comes back.
+ */
+export function destroyLater(raw: RawSocket): void {
+  setImmediate(() => raw.destroy());
+}
