@@ -14,6 +14,7 @@ export function parseConnectionPolicy(object: Fields, metadata: Metadata, report
   const faults: Fault[] = [];
   const targets = readTargets(spec, faults);
   const audit = readMode(spec, faults);
+  const onAgentDown = readOnAgentDown(spec, faults);
   const connectOnly = choice(metadata, REAUTHORIZE_ANNOTATION, REAUTHORIZE, faults);
   const source = policySource(spec);
   if (source.kind === "none")
@@ -36,6 +37,7 @@ export function parseConnectionPolicy(object: Fields, metadata: Metadata, report
     audit,
     connectOnly,
     targets,
+    ...(onAgentDown && { onAgentDown }),
   };
 }
 
@@ -44,6 +46,14 @@ function readMode(spec: Fields, faults: Fault[]): boolean {
   if (mode === "Audit" || mode === "Enforce") return mode === "Audit";
   faults.push(malformed("spec.mode", `is ${describe(mode)}: write Enforce or Audit`));
   return false;
+}
+
+function readOnAgentDown(spec: Fields, faults: Fault[]): "allow" | undefined {
+  const choice = field(spec, "onAgentDown") ?? "Deny";
+  if (choice === "Allow") return "allow";
+  if (choice !== "Deny")
+    faults.push(malformed("spec.onAgentDown", `is ${describe(choice)}: write Deny or Allow`));
+  return undefined;
 }
 
 function readTargets(spec: Fields, faults: Fault[]): readonly Target[] {

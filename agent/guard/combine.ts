@@ -6,9 +6,15 @@ export function combine(decisions: readonly Decision[]): Decision {
   const deny = decisions.find(({ action }) => action === "deny");
   if (deny !== undefined) return deny;
   // Undecided, and nobody refuses for certain. Whatever else an action may be, it is no allow.
-  const undecided = decisions.find(({ action }) => action !== "allow" && action !== "forward");
-  if (undecided !== undefined) return undecided;
+  const undecided = decisions.filter(({ action }) => action !== "allow" && action !== "forward");
   const forwards = decisions.filter(({ action }) => action === "forward");
+  const [open] = undecided;
+  if (open !== undefined) {
+    const { onAgentDown, ...refusing } = open;
+    // Allowed without an agent only where nobody minds, and nobody would have sent it elsewhere.
+    const nobodyMinds = forwards.length === 0 && undecided.every((each) => each.onAgentDown === "allow");
+    return nobodyMinds && onAgentDown ? open : refusing;
+  }
   const [first] = forwards;
   if (first !== undefined) {
     const { policy, rule } = first;

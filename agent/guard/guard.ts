@@ -35,6 +35,8 @@ export interface GuardPolicy {
   readonly audit: boolean;
   /** It ends no connection that is open. */
   readonly connectOnly: boolean;
+  /** Absent: what only the agent can decide is refused while there is none. */
+  readonly onAgentDown?: "allow";
   readonly fallThrough: FallThrough;
   /** The Services that the guard's addresses stand for, as this policy sees it: a forward to one of them is an allow. */
   readonly home: readonly ServiceRef[];

@@ -103,12 +103,13 @@ function guardOf(key: string, places: readonly Cover[], claims: ReadonlyMap<stri
 }
 
 function guardPolicy({ resolved, fallThrough, endpoint }: Claim, home: readonly Door[]): GuardPolicy {
-  const { kind, namespace, name, audit, connectOnly } = resolved.object;
+  const { kind, namespace, name, audit, connectOnly, onAgentDown } = resolved.object;
   return {
     object: { kind, namespace, name },
     inForce: resolved.inForce,
     audit,
     connectOnly,
+    ...(onAgentDown && { onAgentDown }),
     fallThrough,
     home: home.map(({ service, port }): ServiceRef => ({ service, port })),
     endpoint,

@@ -25,6 +25,7 @@ export interface Judged {
   readonly inForce: InForce;
   readonly fallThrough: FallThrough;
   readonly endpoint: EndpointFacts;
+  readonly onAgentDown?: "allow";
 }
 
 export interface Journey {

@@ -64,7 +64,10 @@ function judge(policy: Judged, journey: Journey): Decision {
     case "undecided": {
       const by = { policy: refOf(object), rule: outcome.rule, error: describeOutcome(outcome) ?? "" };
       const { handshake } = outcome;
-      return { action: "proxy", reason: "pending", ...by, ...(handshake && { handshake }) };
+      // Without an agent nobody ends its TLS: there is nothing to allow.
+      if (handshake !== undefined) return { action: "proxy", reason: "pending", ...by, handshake };
+      const { onAgentDown } = policy;
+      return { action: "proxy", reason: "pending", ...by, ...(onAgentDown && { onAgentDown }) };
     }
     case "fell-through":
       return fallThrough(policy, journey);

@@ -76,7 +76,7 @@ const SPEC_FIELDS: Readonly<Record<string, readonly string[]>> = {
     "metadata",
   ],
   NgrokTrafficPolicy: ["policy"],
-  ConnectionPolicy: ["targetRefs", "trafficPolicy", "mode"],
+  ConnectionPolicy: ["targetRefs", "trafficPolicy", "mode", "onAgentDown"],
 };
 
 /** A misspelt `trafficPolicy` leaves an endpoint without one, and an API server drops it without a word. */

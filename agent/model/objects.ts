@@ -97,6 +97,8 @@ export interface PolicyObject extends ObjectRef {
   readonly audit: boolean;
   /** `podgate.dev/reauthorize: "connect-only"`: it decides when somebody connects, and ends no connection afterwards. */
   readonly connectOnly: boolean;
+  /** What only the agent can decide is allowed while there is none. Absent, as always in an endpoint: refused. */
+  readonly onAgentDown?: "allow";
 }
 
 /** An AgentEndpoint or CloudEndpoint. */

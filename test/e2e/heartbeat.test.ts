@@ -27,6 +27,8 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
         ...namespaces("shop", "apps"),
         ...server("shop", "back"),
         guard("shop", "back", [lowPort]),
+        ...server("shop", "lenient"),
+        guard("shop", "lenient", [lowPort], { onAgentDown: "Allow" }),
         pod("apps", "client"),
       ],
     ]);
@@ -72,7 +74,14 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     await stage.stopAgent();
     expect(state().heartbeat).toBe(0n);
     const refused = await dialUndecided();
+    const { IPv4, port } = stage.service("lenient.shop:80");
+    const allowed = await dial(stage.pod("apps/client"), IPv4, port, { comm: freshComm() });
+    expect(allowed.reply).toMatch(/^shop\/lenient /);
     await stage.startAgentAlone();
+    expect(await lineOf(allowed, () => stage.log())).toMatchObject({
+      verdict: "allow",
+      reason: "agent-down",
+    });
     expect(await lineOf(refused, () => stage.log())).toMatchObject({ verdict: "deny", reason: "agent-down" });
     expect(await lineOf(await dialUndecided(), () => stage.log())).toMatchObject({ reason: "pending" });
   });

@@ -89,7 +89,11 @@ export function guard(
   namespace: string,
   service: string,
   rules: readonly RuleWish[],
-  { name = service, mode = "Enforce" }: { name?: string; mode?: "Enforce" | "Audit" } = {},
+  {
+    name = service,
+    mode = "Enforce",
+    onAgentDown = "Deny",
+  }: { name?: string; mode?: "Enforce" | "Audit"; onAgentDown?: "Deny" | "Allow" } = {},
 ): KubeObject {
   return {
     apiVersion: "podgate.dev/v1alpha1",
@@ -97,6 +101,7 @@ export function guard(
     metadata: { name, namespace },
     spec: {
       mode,
+      onAgentDown,
       targetRefs: [{ kind: "Service", name: service }],
       trafficPolicy: { inline: { on_tcp_connect: rules } },
     },

@@ -525,6 +525,18 @@ describe("connection policy", () => {
     });
   });
 
+  test.each<[unknown, "allow" | undefined, string]>([
+    [undefined, undefined, "inline"],
+    ["Deny", undefined, "inline"],
+    ["Allow", "allow", "inline"],
+    ["allow", undefined, "malformed"],
+    [true, undefined, "malformed"],
+  ])("onAgentDown %j: %s, policy %s", (onAgentDown, expected, kind) => {
+    const { value } = parsed(parseConnectionPolicy, { spec: { ...spec, onAgentDown } });
+    expect(value).toMatchObject({ policy: { kind } });
+    expect(value?.onAgentDown).toBe(expected);
+  });
+
   test.each<[unknown, boolean, string]>([
     [undefined, false, "inline"],
     ["connect-only", true, "inline"],

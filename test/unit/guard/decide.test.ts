@@ -34,6 +34,29 @@ function guardedBy(...policies: ReturnType<typeof policy>[]): Cluster[] {
   return orders.map((connectionPolicies) => new Cluster({ services, connectionPolicies }));
 }
 
+describe("while there is no agent, an undecided connection", () => {
+  const byPort = [{ expressions: ["conn.client_port < 1024"], actions: [deny] }];
+  const lenient = policy("a", byPort, { onAgentDown: "allow" });
+  const verdict = (...policies: ReturnType<typeof policy>[]) => {
+    const verdicts = guardedBy(...policies).map((cluster) => cluster.connect(sandbox, at));
+    return verdicts.map((each) =>
+      each === "not guarded" ? each : `${each.action} ${each.onAgentDown ?? "deny"}`,
+    );
+  };
+
+  test.each([
+    ["of one policy that says so is allowed", [lenient], "proxy allow"],
+    ["is refused where nobody says anything", [policy("a", byPort)], "proxy deny"],
+    ["is refused where one of two does not say so", [lenient, policy("b", byPort)], "proxy deny"],
+    ["is allowed where both say so", [lenient, policy("b", byPort, { onAgentDown: "allow" })], "proxy allow"],
+    ["is allowed where the other allows anyway", [lenient, policy("b", sendTo("ledger"))], "proxy allow"],
+    ["is refused where the other would send it elsewhere", [lenient, policy("b", sendTo("a"))], "proxy deny"],
+    ["is denied where the other denies", [lenient, policy("b", denyNamespace("sandbox"))], "deny deny"],
+  ])("%s", (_, policies, expected) => {
+    for (const each of verdict(...policies)) expect(each).toBe(expected);
+  });
+});
+
 describe("all policies of a guard must allow:", () => {
   test("deny overrides allow", () => {
     for (const cluster of guardedBy(policy("a", sendTo("ledger")), policy("b", denyNamespace("sandbox")))) {
