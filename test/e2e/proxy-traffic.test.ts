@@ -185,8 +185,8 @@ sys.stdin.readline()`,
       const grown = memory() - before;
       console.log(`blocked after ${Math.max(...sent)} bytes; the agent grew by ${grown} bytes`);
       expect(Math.min(...sent)).toBeGreaterThan(0);
-      // The buffers of four sockets and a pipe.
-      expect(Math.max(...sent)).toBeLessThan(32 * MB);
+      // What four sockets' buffers may grow to, twice over, and a pipe: the kernel's and bounded, whatever the client has.
+      expect(Math.max(...sent)).toBeLessThan(128 * MB);
       expect(grown).toBeLessThan(16 * MB);
       running.tell();
       await running.next();
