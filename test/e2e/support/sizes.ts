@@ -1,4 +1,4 @@
-/** How much the random tests do: what every `npm test` can afford, or with PODGATE_LONG=1 (`npm run test:long`) all of it. */
+/** How much the random and the long tests do: what every `npm test` can afford, or with PODGATE_LONG=1 (`npm run test:long`) all of it. */
 export interface Sizes {
   /** Rounds of 2,500 (policy, pod) pairs, compared in the kernel's maps. */
   readonly pairRounds: number;
@@ -8,9 +8,31 @@ export interface Sizes {
   readonly dialledPolicies: number;
   /** Pods that dial all of them. */
   readonly dialling: number;
+  /** MB that one proxied connection carries, each way. */
+  readonly megabytes: number;
+  /** Proxied connections one after the other. */
+  readonly shortConnections: number;
+  /** Proxied connections that are open at once: two of the agent's descriptors each. */
+  readonly idleConnections: number;
 }
 
-const usual: Sizes = { pairRounds: 4, tripleRounds: 4, dialledPolicies: 50, dialling: 10 };
-const long: Sizes = { pairRounds: 40, tripleRounds: 100, dialledPolicies: 100, dialling: 20 };
+const usual: Sizes = {
+  pairRounds: 4,
+  tripleRounds: 4,
+  dialledPolicies: 50,
+  dialling: 10,
+  megabytes: 256,
+  shortConnections: 2000,
+  idleConnections: 2000,
+};
+const long: Sizes = {
+  pairRounds: 40,
+  tripleRounds: 100,
+  dialledPolicies: 100,
+  dialling: 20,
+  megabytes: 1024,
+  shortConnections: 10_000,
+  idleConnections: 9500,
+};
 
 export const sizes: Sizes = process.env.PODGATE_LONG === "1" ? long : usual;
