@@ -116,6 +116,7 @@ export class Proxying {
     const broker = new BrokerClient(native, {
       socketPath,
       clock,
+      agentDownAfter: this.#options.agentDownAfter,
       onChange: (connected, why) => {
         if (connected) log.log("info", "connected to the socket broker", { socket: socketPath });
         else

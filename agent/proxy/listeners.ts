@@ -22,7 +22,7 @@ export type OnConnection = (place: PodPlace, family: 4 | 6, fd: number, port: nu
 
 export interface ListenersOptions {
   readonly native: Pick<Native, "Acceptor" | "closeDescriptor">;
-  readonly sockets: Pick<Sockets, "listen" | "connected">;
+  readonly sockets: Pick<Sockets, "listen" | "unlisten" | "connected">;
   readonly ports: ListenerPorts;
   readonly onConnection: OnConnection;
   /** A pod has no listener, so what is undecided about its connections is refused. Once until it works again. */
@@ -100,12 +100,13 @@ export class Listeners {
   }
 
   #accept(place: PodPlace, { ipv4, ipv6 }: InPodListeners): void {
-    const { native, ports } = this.#options;
+    const { native, ports, sockets: broker } = this.#options;
     const acceptors: Acceptor[] = [];
     const sockets = [{ ...ipv4, family: 4 as const }, ...(ipv6 ? [{ ...ipv6, family: 6 as const }] : [])];
     // Stopped, or no longer wanted, while the broker worked.
     if (this.#closed || this.#wanted.get(place.cookie)?.podUid !== place.podUid) {
       for (const { fd } of sockets) native.closeDescriptor(fd);
+      void broker.unlisten(place);
       return;
     }
     try {
@@ -124,6 +125,7 @@ export class Listeners {
       this.#open.delete(place.cookie);
       for (const acceptor of acceptors) acceptor.close();
       for (const { fd } of sockets.slice(acceptors.length)) native.closeDescriptor(fd);
+      void broker.unlisten(place);
       throw error;
     }
   }
@@ -136,6 +138,7 @@ export class Listeners {
       this.#options.ports.delete(cookie);
     } finally {
       for (const acceptor of open.acceptors) acceptor.close();
+      void this.#options.sockets.unlisten(open.place);
     }
   }
 

@@ -31,6 +31,7 @@ function listeners(): Listeners {
       get connected() {
         return connected;
       },
+      unlisten: async () => {},
       listen: async (place) => {
         const error = failure?.(place as PodPlace);
         if (error !== undefined) throw error;
