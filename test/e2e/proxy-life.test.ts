@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { AGENT_MAIN } from "../lab/agent.ts";
 import { pidsOf } from "../lab/cgroup.ts";
+import { must } from "../lab/command.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { allowed, both } from "./support/attempt.ts";
@@ -196,13 +197,80 @@ sys.stdin.readline()`,
     );
     expect(await greedy.next()).toEqual([20, 40]);
     expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
-    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(
-      both({ saw: "ECONNRESET", line: { verdict: "deny", reason: "over-limit", layer: "proxy" } }),
-    );
+    // By the kernel, at connect().
+    const line = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(both({ saw: "EPERM", line }));
     greedy.tell();
     await greedy.next();
     await serves("shop/greedy");
     greedy.end();
+  });
+
+  test("44: is not kept busy by connects that never arrive, nor are other pods", async () => {
+    await stage.startAgent("--proxy-per-pod", "20");
+    await serves();
+    await serves("shop/greedy");
+    const netns = stage.pod("shop/greedy").netns;
+    const nft = (rules: string) => must(["nsenter", `--net=${netns}`, "nft", rules]);
+    await nft(
+      "table inet lost { chain input { type filter hook input priority 0; iif lo tcp flags syn drop; }; }",
+    );
+    const greedy = startPython<number>(
+      stage.pod("shop/greedy"),
+      `
+made = []
+for number in range(40):
+    each = socket.socket()
+    each.setblocking(False)
+    each.connect_ex((arguments[0], 80))
+    made.append(each)
+say(len(made))
+sys.stdin.readline()`,
+      open(),
+    );
+    await greedy.next();
+    const refused = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    await stage.lab.waitFor("the kernel to refuse", async () => {
+      const { said } = await python<string>(
+        stage.pod("shop/greedy"),
+        `
+each = socket.socket()
+each.settimeout(0.1)
+say(outcome(lambda: each.connect((arguments[0], 80))))`,
+        open(),
+      );
+      return said[0] === "EPERM";
+    });
+    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(
+      both({ saw: "EPERM", line: refused }),
+    );
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
+    greedy.end();
+    await nft("delete table inet lost");
+    await serves("shop/greedy");
+  });
+
+  test("44: has room for so many connections of all pods together, and again when they end", async () => {
+    await stage.startAgent("--proxy-in-all", "16");
+    await serves();
+    const many = startPython<number>(
+      stage.pod("shop/greedy"),
+      `
+held = []
+for number in range(16):
+    made = connect(arguments[0], 80)
+    made.sendall(b"hello\\n")
+    if not made.recv(200): break
+    held.append(made)
+say(len(held))
+sys.stdin.readline()`,
+      open(),
+    );
+    expect(await many.next()).toBe(16);
+    const line = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both({ saw: "EPERM", line }));
+    many.end();
+    await serves();
   });
 
   test("without a broker says so once, and refuses what only a proxy can decide", async () => {

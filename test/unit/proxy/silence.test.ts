@@ -2,8 +2,8 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { TcpConnection } from "../../../agent/dataplane/native.ts";
 import { Silence, waiting } from "../../../agent/proxy/silence.ts";
 
-const V4 = Buffer.from("00000000000000000000ffff7f000001", "hex");
-const V6 = Buffer.from("00000000000000000000000000000001", "hex");
+const V4: Buffer = Buffer.from("00000000000000000000ffff7f000001", "hex");
+const V6: Buffer = Buffer.from("00000000000000000000000000000001", "hex");
 const PORT = 40_000;
 const ports = new Set([PORT]);
 const [established, synSent, lastAck] = [1, 2, 9];
@@ -14,7 +14,13 @@ interface Ends {
   readonly server?: number;
 }
 
-function half(local: number, remote: number, state: number, inode: bigint, address = V4): TcpConnection {
+function half(
+  local: number,
+  remote: number,
+  state: number,
+  inode: bigint,
+  address: Buffer = V4,
+): TcpConnection {
   return {
     family: 4,
     state,
