@@ -13,9 +13,11 @@ import type { Clock } from "./model/clock.ts";
 import { unresolved } from "./model/identity.ts";
 import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
+import { placesOf } from "./pod-places.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
 import { shakeHands } from "./proxy/handshake.ts";
-import { Listeners, type PodPlace } from "./proxy/listeners.ts";
+import { Listeners } from "./proxy/listeners.ts";
+import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
 import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
@@ -23,6 +25,8 @@ import { logOf, Recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
+
+const COUNT_MS = 1000;
 
 export interface ProxyingOptions {
   /** Undefined: there is no broker. */
@@ -119,6 +123,7 @@ export class Proxying {
     const broker = new BrokerClient(native, {
       socketPath,
       clock,
+      agentDownAfter: this.#options.agentDownAfter,
       onChange: (connected, why) => {
         if (connected) log.log("info", "connected to the socket broker", { socket: socketPath });
         else
@@ -141,11 +146,12 @@ export class Proxying {
     const pump = new native.Pump({ threads: 2 });
     const redirects = new RedirectTable(maps);
     const ports = new ListenerMap(maps.listeners);
+    const overLimit: OverLimit = new OverLimit((podUid) => listeners.refresh(podUid));
     const proxy = new TcpProxy({
       native,
       pump,
       sockets: broker,
-      take: (cookie, port, family) => redirects.take(cookie, port, family),
+      take: (cookie, { address, port }, family) => redirects.take(cookie, port, family, address),
       decide: (caller) => this.#decide(caller),
       onOutcome: (outcome) => this.#attempt("a verdict could not be logged", () => this.#tell(outcome)),
       bootTime: bootTimeNs,
@@ -156,12 +162,14 @@ export class Proxying {
       idleMs: idleTimeout,
       open,
       pending,
+      overLimit,
     });
     const listeners = new Listeners({
       native,
       sockets: broker,
       ports: { put: (cookie, at) => ports.set(cookie, at), delete: (cookie) => ports.delete(cookie) },
-      onConnection: (place, family, fd, port) => proxy.accept(place, family, fd, port),
+      isOverLimit: (podUid) => overLimit.has(podUid),
+      onConnection: (place, family, fd, client) => proxy.accept(place, family, fd, client),
       onFailure: ({ podUid, cgroup }, error) =>
         log.log("warn", "a pod has no listener: what only a proxy can decide of it is refused", {
           pod: podUid,
@@ -169,12 +177,20 @@ export class Proxying {
           error: error.message,
         }),
     });
+    const counting = setInterval(() => {
+      this.#attempt("connects that nobody accepts could not be counted", () => {
+        const waiting = redirects.waiting();
+        for (const { cookie, podUid } of listeners.places())
+          overLimit.update("waiting", podUid, waiting.get(cookie) ?? 0, open.perPod);
+      });
+    }, COUNT_MS).unref();
     this.#listeners = listeners;
     this.#proxy = proxy;
     this.#listen();
     this.#closers.push(
       () => pump.close(),
       async () => {
+        clearInterval(counting);
         listeners.close();
         if (proxy.open.size > 0) log.log("info", "draining proxied connections", { open: proxy.open.size });
         await proxy.drain(drainTimeout);
@@ -277,24 +293,4 @@ export function rulingOf({ verdicts, end, isLoop }: Travelled): Ruling {
 
 function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
   return { ...(policy && { policy }), ...(rule !== undefined && { rule }) };
-}
-
-/**
- * The namespaces of pods that may have undecided connections. In those that a pod made within itself there is no listener.
- * `current`: where a pod has one already. It stays there for as long as that can be: what a pod's tasks are in is only a
- * glance, and a container that is just being started may not have entered the pod's namespace yet.
- */
-export function placesOf(
-  { registration, undecided }: Pick<Reconciled, "registration" | "undecided">,
-  root: string,
-  current: (podUid: string) => bigint | undefined,
-): PodPlace[] {
-  return registration.registered.flatMap(({ pod, netnsCookies, cgroupPaths: [path] }) => {
-    const needed = undecided.pods.has(pod.uid) || undecided.namespaces.has(pod.namespace);
-    const before = current(pod.uid);
-    const stays = before !== undefined && (netnsCookies.length === 0 || netnsCookies.includes(before));
-    const cookie = stays ? before : netnsCookies[0];
-    if (!needed || pod.hostNetwork || cookie === undefined || path === undefined) return [];
-    return [{ podUid: pod.uid, cookie, cgroup: path.slice(root.length + 1) }];
-  });
 }

@@ -1,6 +1,8 @@
 #include "accept_loop.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 namespace podgate {
 namespace {
@@ -28,6 +30,13 @@ bool IsAboutOneConnection(int error) {
     default:
       return false;
   }
+}
+
+// The kernel also hands out a connection that was reset while it waited. Its port may be another's by now.
+bool IsDead(int fd) {
+  struct tcp_info info = {};
+  socklen_t length = sizeof(info);
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 }  // namespace
@@ -64,6 +73,7 @@ void AcceptLoop::AcceptBurst() {
         accept4(listener_.Get(), reinterpret_cast<struct sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd.Valid()) {
       short_of_resources_ = false;
+      if (IsDead(fd.Get())) continue;
       events_.accepted(std::move(fd), peer);
     } else if (errno == EAGAIN) {
       return;

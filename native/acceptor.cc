@@ -37,7 +37,7 @@ Acceptor::Acceptor(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   if (int error = CheckListener(fd)) Fail(env, operation, error);
   AcceptEvents events;
   events.accepted = [this](UniqueFd made, const struct sockaddr_storage& peer) {
-    Accepted(std::move(made), PortOf(peer));
+    Accepted(std::move(made), peer);
   };
   events.failed = [this](int error, bool is_over) { Failed(error, is_over); };
   events.teardown = [this] { loop_.Stop(); };
@@ -49,9 +49,12 @@ Acceptor::Acceptor(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   ObjectWrap::Ref();
 }
 
-void Acceptor::Accepted(UniqueFd fd, uint16_t remote_port) {
+void Acceptor::Accepted(UniqueFd fd, const struct sockaddr_storage& peer) {
+  uint8_t address[kAddressLength];
+  AddressOf(peer, address);
   on_connection_->Call([&](Napi::Env env) -> std::vector<napi_value> {
-    std::vector<napi_value> arguments = {Napi::Number::New(env, fd.Get()), Napi::Number::New(env, remote_port)};
+    std::vector<napi_value> arguments = {Napi::Number::New(env, fd.Get()), Napi::Number::New(env, PortOf(peer)),
+                                         Napi::Buffer<uint8_t>::Copy(env, address, kAddressLength)};
     fd.Release();  // the callback's from here on
     return arguments;
   });

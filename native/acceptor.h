@@ -20,7 +20,7 @@ class Acceptor : public Napi::ObjectWrap<Acceptor> {
   void Pause(const Napi::CallbackInfo& info);
   void Resume(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
-  void Accepted(UniqueFd fd, uint16_t remote_port);
+  void Accepted(UniqueFd fd, const struct sockaddr_storage& peer);
   void Failed(int error, bool is_over);
 
   AcceptLoop loop_;

@@ -40,4 +40,16 @@ inline uint16_t PortOf(const struct sockaddr_storage& address) {
   return 0;
 }
 
+// All zero for an address that is not TCP's.
+inline void AddressOf(const struct sockaddr_storage& address, uint8_t (&out)[kAddressLength]) {
+  memset(out, 0, kAddressLength);
+  if (address.ss_family == AF_INET6) {
+    memcpy(out, &reinterpret_cast<const struct sockaddr_in6&>(address).sin6_addr, kAddressLength);
+  } else if (address.ss_family == AF_INET) {
+    memcpy(out, kMappedPrefix, sizeof(kMappedPrefix));
+    memcpy(out + sizeof(kMappedPrefix), &reinterpret_cast<const struct sockaddr_in&>(address).sin_addr,
+           kAddressLength - sizeof(kMappedPrefix));
+  }
+}
+
 }  // namespace podgate

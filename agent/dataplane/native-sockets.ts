@@ -118,12 +118,12 @@ export interface NativeSockets {
   connectChannel(path: string): FdChannel;
   /**
    * Takes over a listening TCP socket, unless it throws: EBADF, ENOTSOCK, EPROTONOSUPPORT (not TCP), EINVAL (not
-   * listening). `fd` is non-blocking, close-on-exec and the callback's to close. What a callback throws is an
-   * uncaughtException.
+   * listening). `fd` is non-blocking, close-on-exec and the callback's to close. `remoteAddress`: 16 bytes as in TcpEnd.
+   * A connection that was reset while it waited is not reported. What a callback throws is an uncaughtException.
    */
   readonly Acceptor: new (
     fd: number,
-    onConnection: (fd: number, remotePort: number) => void,
+    onConnection: (fd: number, remotePort: number, remoteAddress: Uint8Array) => void,
     onError: OnAcceptError,
   ) => Acceptor;
   /**

@@ -56,15 +56,26 @@ export class RedirectTable {
 
   /**
    * What the client at `port` of that namespace dialled, once: its entry is deleted. `family`: of the listener that
-   * accepted it. Undefined: nothing sent it there, it came by itself, or the kernel had no room; reset it. Compare
-   * `source` with the accepted socket's peer: if they differ, the entry is another client's; reset it too.
+   * accepted it. `source`: the client's own address, 16 bytes; an entry that says another is another client's with the
+   * same port, and stays for it. Undefined: nothing sent it there, it came by itself, or the kernel had no room; reset it.
    */
-  take(netnsCookie: bigint, port: number, family: 4 | 6): Redirect | undefined {
+  take(netnsCookie: bigint, port: number, family: 4 | 6, source: Uint8Array): Redirect | undefined {
     const key = encodeRedirectKey(netnsCookie, port, family);
     const value = this.#maps.redirects.get(key);
-    if (value === undefined) return undefined;
-    this.#maps.redirects.delete(key);
-    return decodeRedirect(value);
+    const redirect = value && decodeRedirect(value);
+    if (redirect !== undefined && redirect.source !== formatAddress(source)) return undefined;
+    if (value !== undefined) this.#maps.redirects.delete(key);
+    return redirect;
+  }
+
+  /** How many connects of each namespace have a note that nobody has taken. */
+  waiting(): ReadonlyMap<bigint, number> {
+    const counts = new Map<bigint, number>();
+    for (const { key } of readEntries(this.#maps.redirects)) {
+      const cookie = key.readBigUInt64LE(layouts.redirect_key.netns_cookie);
+      counts.set(cookie, (counts.get(cookie) ?? 0) + 1);
+    }
+    return counts;
   }
 
   /** What an open forwarded socket was dialled with, by its cookie; undefined if no policy forwarded it. */

@@ -13,6 +13,9 @@ import {
 const REQUEST_MS = 2000;
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 500;
+/** Several in the time for which one counts. */
+const LONGEST_BEAT_MS = 500;
+const BEATS_PER_TIME = 5;
 
 /** A listening socket of each family that the namespace has. Whoever gets it owns the descriptors. */
 export interface InPodListeners {
@@ -25,6 +28,8 @@ export interface Sockets {
   /** Whether there is a broker. */
   readonly connected: boolean;
   listen(place: Place): Promise<InPodListeners>;
+  /** To be told when the listeners of a namespace are closed. Never rejects: a broker that is away knows of none. */
+  unlisten(place: Place): Promise<void>;
   /** An unconnected TCP socket; the caller owns it. */
   socket(place: Place, family: 4 | 6): Promise<number>;
   connections(place: Place): Promise<readonly TcpConnection[]>;
@@ -35,6 +40,8 @@ export interface Sockets {
 export interface BrokerClientOptions {
   readonly socketPath: string;
   readonly clock: Clock;
+  /** In ms: for so long a sign of life of this process counts; then the broker ends whoever waits to be accepted. */
+  readonly agentDownAfter: number;
   /** Called when the broker comes and, with the reason, when it goes or is not there at first. */
   readonly onChange: (connected: boolean, why?: string) => void;
 }
@@ -55,6 +62,7 @@ export class BrokerClient implements Sockets {
   readonly #stop = new AbortController();
   readonly #pending = new Map<number, Pending>();
   #channel: FdChannel | undefined;
+  #beating: NodeJS.Timeout | undefined;
   #nextId = 0;
   #failures = 0;
 
@@ -83,6 +91,9 @@ export class BrokerClient implements Sockets {
       return;
     }
     this.#failures = 0;
+    const period = Math.min(LONGEST_BEAT_MS, this.#options.agentDownAfter / BEATS_PER_TIME);
+    this.#beating = setInterval(() => this.#beat(), period).unref();
+    this.#beat();
     this.#options.onChange(true);
   }
 
@@ -130,6 +141,24 @@ export class BrokerClient implements Sockets {
       if ("destroyed" in answer) destroyed += answer.destroyed;
     }
     return destroyed;
+  }
+
+  async unlisten({ cgroup, cookie }: Place): Promise<void> {
+    await this.#tell({ op: "unlisten", cgroup, cookie });
+  }
+
+  /** On the event loop that accepts: if that stands still, so does this. */
+  #beat(): void {
+    void this.#tell({ op: "beat", agentDownAfter: Math.ceil(this.#options.agentDownAfter) });
+  }
+
+  async #tell(body: Body): Promise<void> {
+    try {
+      const { descriptors } = await this.#ask(body);
+      descriptors.forEach(this.#native.closeDescriptor);
+    } catch {
+      // A broker that is away, which onChange has said, or that knows no such words: it does without.
+    }
   }
 
   #refuse(descriptors: readonly number[]): never {
@@ -190,6 +219,7 @@ export class BrokerClient implements Sockets {
   }
 
   #drop(why: string): void {
+    clearInterval(this.#beating);
     this.#channel?.close();
     this.#channel = undefined;
     for (const { settle } of [...this.#pending.values()]) settle(new Error(`ask the broker: ${why}`));

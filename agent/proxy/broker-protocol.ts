@@ -12,14 +12,24 @@ export interface Place {
   readonly cookie: bigint;
 }
 
-/** `id` names the request in its answer; whole, from 0. */
-export type Request = { readonly id: number } & Place &
+/** The agent lives, and counts as one that does for `agentDownAfter` ms; what waits for it then is ended. */
+export interface Beat {
+  readonly id: number;
+  readonly op: "beat";
+  readonly agentDownAfter: number;
+}
+
+/** `id` names the request in its answer; whole, from 0. "unlisten": the agent has closed its listeners there. */
+export type PlacedRequest = { readonly id: number } & Place &
   (
     | { readonly op: "listen" }
+    | { readonly op: "unlisten" }
     | { readonly op: "socket"; readonly family: 4 | 6 }
     | { readonly op: "connections" }
     | { readonly op: "destroy"; readonly connections: readonly TcpConnection[] }
   );
+
+export type Request = Beat | PlacedRequest;
 
 export type Answer = { readonly id: number } & (
   | { readonly error: string }
@@ -29,14 +39,19 @@ export type Answer = { readonly id: number } & (
   | { readonly destroyed: number }
   /** One descriptor. */
   | { readonly socket: true }
+  /** Of a beat and of "unlisten". */
+  | { readonly heard: true }
 );
 
 /** Each takes 170 bytes at most, and a message has room for 64 KiB. */
 export const CONNECTIONS_PER_MESSAGE = 256;
 const LONGEST_PATH = 1024;
 const LONGEST_ERROR = 1024;
+/** A day, in ms: what a timer can surely do. */
+const LONGEST_TIME = 86_400_000;
 
 export function encodeRequest(request: Request): Buffer {
+  if (request.op === "beat") return Buffer.from(JSON.stringify(request));
   // Field by field: a place may come with more, and the broker takes no more.
   const { id, op, cgroup, cookie } = request;
   return Buffer.from(
@@ -69,6 +84,13 @@ export function decodeRequest(
   if (value === undefined || id === undefined)
     return { id: undefined, error: "read a request: no object with an id" };
   const fault = (error: string) => ({ id, error: `read a request: ${error}` });
+  if (value.op === "beat") {
+    const agentDownAfter = count(value.agentDownAfter);
+    const isBeat = Object.keys(value).length === 3 && agentDownAfter !== undefined;
+    return isBeat && agentDownAfter > 0 && agentDownAfter <= LONGEST_TIME
+      ? { id, op: "beat", agentDownAfter }
+      : fault("a beat says how long it counts, in ms");
+  }
   const { op, cgroup, cookie: cookieText, family, connections: packed, ...others } = value;
   const surplus = Object.keys(others).filter((key) => key !== "id");
   if (surplus.length > 0) return fault("it has fields that no request has");
@@ -81,6 +103,7 @@ export function decodeRequest(
   if ((op === "destroy") !== (packed !== undefined)) return fault("connections are what destroy takes");
   switch (op) {
     case "listen":
+    case "unlisten":
     case "connections":
       return { ...place, op };
     case "socket":
@@ -92,7 +115,7 @@ export function decodeRequest(
         : { ...place, op, connections };
     }
     default:
-      return fault("op is none of listen, socket, connections, destroy");
+      return fault("op is none of beat, listen, unlisten, socket, connections, destroy");
   }
 }
 
@@ -103,6 +126,7 @@ export function decodeAnswer(message: Buffer): Answer | undefined {
   if (value === undefined || id === undefined) return undefined;
   if (typeof value.error === "string") return { id, error: value.error };
   if (value.socket === true) return { id, socket: true };
+  if (value.heard === true) return { id, heard: true };
   if (value.port4 !== undefined) {
     const [port4, port6] = [portOf(value.port4), portOf(value.port6)];
     if (port4 === undefined || (value.port6 !== undefined && port6 === undefined)) return undefined;

@@ -8,10 +8,12 @@ import {
   CONNECTIONS_PER_MESSAGE,
   decodeRequest,
   encodeAnswer,
+  type PlacedRequest,
   type Request,
 } from "./broker-protocol.ts";
 import { Outbox } from "./outbox.ts";
 import { PodNamespaces } from "./pod-namespaces.ts";
+import { Silence } from "./silence.ts";
 
 const BACKLOG = 1024;
 const SWEEP_MS = 5000;
@@ -35,6 +37,7 @@ export class Broker {
   readonly #namespaces: PodNamespaces;
   readonly #listener: Handle;
   readonly #timer: NodeJS.Timeout;
+  readonly #silence: Silence;
   #agent: { readonly channel: FdChannel; readonly outbox: Outbox } | undefined;
 
   /** Serves from now on. @throws Error that says what is missing. */
@@ -42,6 +45,15 @@ export class Broker {
     this.#native = native;
     this.#options = options;
     this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, nodeCookies(native));
+    this.#silence = new Silence({
+      find: (place) => this.#namespaces.find(place),
+      onEnded: (ended, silentFor) =>
+        options.log("warn", "the agent is silent: connections that waited for it were ended", {
+          ended,
+          silent_ms: Math.round(silentFor),
+        }),
+      now: () => performance.now(),
+    });
     this.#listener = listen(
       native,
       options.socketPath,
@@ -93,6 +105,7 @@ export class Broker {
   #part(channel: FdChannel | undefined): void {
     channel?.close();
     if (channel === undefined || this.#agent?.channel !== channel) return;
+    this.#silence.end();
     this.#agent.outbox.close();
     this.#agent = undefined;
   }
@@ -120,6 +133,17 @@ export class Broker {
   /** Adds what goes with the first answer to `descriptors`. */
   #perform(request: Request, descriptors: number[]): readonly Answer[] {
     const { id } = request;
+    if (request.op === "beat") this.#silence.beat(request.agentDownAfter);
+    else if (request.op === "unlisten") this.#silence.unlisten(request.cookie);
+    else return this.#enter(request, descriptors);
+    return [{ id, heard: true }];
+  }
+
+  #enter(
+    request: Exclude<PlacedRequest, { readonly op: "unlisten" }>,
+    descriptors: number[],
+  ): readonly Answer[] {
+    const { id } = request;
     const netns = this.#namespaces.find(request);
     switch (request.op) {
       case "listen": {
@@ -127,6 +151,7 @@ export class Broker {
         descriptors.push(four.fd);
         const six = withoutIpv6(() => netns.listen(6, BACKLOG));
         if (six !== undefined) descriptors.push(six.fd);
+        this.#silence.listen(request, six === undefined ? [four.port] : [four.port, six.port]);
         return [{ id, port4: four.port, ...(six && { port6: six.port }) }];
       }
       case "socket":

@@ -2,7 +2,7 @@
  * Where the proxy listens: on 127.0.0.1 and ::1 of every pod that may have connections to decide. The kernel learns of a
  * listener when it is there, and forgets it before it goes; where there is none it refuses.
  */
-import type { Acceptor, Native } from "../dataplane/native.ts";
+import type { Acceptor, Native, TcpEnd } from "../dataplane/native.ts";
 import type { InPodListeners, Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 
@@ -11,20 +11,27 @@ export interface PodPlace extends Place {
   readonly podUid: string;
 }
 
+interface Ports {
+  readonly port4: number;
+  readonly port6?: number;
+}
+
 /** The kernel's map: namespace cookie -> ports. */
 export interface ListenerPorts {
-  put(cookie: bigint, ports: { readonly port4: number; readonly port6?: number }): void;
+  put(cookie: bigint, ports: Ports & { readonly overLimit: boolean }): void;
   delete(cookie: bigint): void;
 }
 
-/** An accepted socket, which is the callee's from then on. `port`: the client's. */
-export type OnConnection = (place: PodPlace, family: 4 | 6, fd: number, port: number) => void;
+/** An accepted socket, which is the callee's from then on. `client`: 16 bytes, IPv4 as ::ffff:a.b.c.d, and a port. */
+export type OnConnection = (place: PodPlace, family: 4 | 6, fd: number, client: TcpEnd) => void;
 
 export interface ListenersOptions {
   readonly native: Pick<Native, "Acceptor" | "closeDescriptor">;
-  readonly sockets: Pick<Sockets, "listen" | "connected">;
+  readonly sockets: Pick<Sockets, "listen" | "unlisten" | "connected">;
   readonly ports: ListenerPorts;
   readonly onConnection: OnConnection;
+  /** Whether the kernel shall refuse further connections of that pod; `refresh` when that changes. */
+  readonly isOverLimit: (podUid: string) => boolean;
   /** A pod has no listener, so what is undecided about its connections is refused. Once until it works again. */
   readonly onFailure: (place: PodPlace, error: Error) => void;
 }
@@ -34,6 +41,7 @@ const AT_ONCE = 8;
 
 interface Open {
   readonly place: PodPlace;
+  readonly ports: Ports;
   readonly acceptors: readonly Acceptor[];
 }
 
@@ -57,6 +65,22 @@ export class Listeners {
   cookieOf(podUid: string): bigint | undefined {
     for (const { place } of this.#open.values()) if (place.podUid === podUid) return place.cookie;
     return undefined;
+  }
+
+  *places(): Iterable<PodPlace> {
+    for (const { place } of this.#open.values()) yield place;
+  }
+
+  /** Tells the kernel again whether a pod, undefined: any pod, has as many connections as it may. Never throws. */
+  refresh(podUid: string | undefined): void {
+    for (const open of this.#open.values()) {
+      if (podUid !== undefined && open.place.podUid !== podUid) continue;
+      try {
+        this.#put(open);
+      } catch (error) {
+        this.#fail(open.place, error as Error);
+      }
+    }
   }
 
   /**
@@ -100,32 +124,40 @@ export class Listeners {
   }
 
   #accept(place: PodPlace, { ipv4, ipv6 }: InPodListeners): void {
-    const { native, ports } = this.#options;
+    const { native, sockets: broker } = this.#options;
     const acceptors: Acceptor[] = [];
     const sockets = [{ ...ipv4, family: 4 as const }, ...(ipv6 ? [{ ...ipv6, family: 6 as const }] : [])];
     // Stopped, or no longer wanted, while the broker worked.
     if (this.#closed || this.#wanted.get(place.cookie)?.podUid !== place.podUid) {
       for (const { fd } of sockets) native.closeDescriptor(fd);
+      void broker.unlisten(place);
       return;
     }
     try {
       for (const { fd, family } of sockets) {
-        const accepted = (client: number, port: number) =>
-          this.#options.onConnection(place, family, client, port);
+        const accepted = (client: number, port: number, address: Uint8Array) =>
+          this.#options.onConnection(place, family, client, { address, port });
         const failed = (error: Error, isOver: boolean) => {
           if (isOver) this.#end(place.cookie);
           this.#fail(place, error);
         };
         acceptors.push(new native.Acceptor(fd, accepted, failed));
       }
-      this.#open.set(place.cookie, { place, acceptors });
-      ports.put(place.cookie, { port4: ipv4.port, ...(ipv6 && { port6: ipv6.port }) });
+      const open = { place, acceptors, ports: { port4: ipv4.port, ...(ipv6 && { port6: ipv6.port }) } };
+      this.#open.set(place.cookie, open);
+      this.#put(open);
     } catch (error) {
       this.#open.delete(place.cookie);
       for (const acceptor of acceptors) acceptor.close();
       for (const { fd } of sockets.slice(acceptors.length)) native.closeDescriptor(fd);
+      void broker.unlisten(place);
       throw error;
     }
+  }
+
+  #put({ place, ports }: Open): void {
+    const overLimit = this.#options.isOverLimit(place.podUid);
+    this.#options.ports.put(place.cookie, { ...ports, overLimit });
   }
 
   #end(cookie: bigint): void {
@@ -136,6 +168,7 @@ export class Listeners {
       this.#options.ports.delete(cookie);
     } finally {
       for (const acceptor of open.acceptors) acceptor.close();
+      void this.#options.sockets.unlisten(open.place);
     }
   }
 

@@ -5,13 +5,18 @@ export interface Limits {
   readonly all: number;
 }
 
+/** How much is taken: of one pod, or with undefined of all together. */
+export type OnQuota = (pod: string | undefined, taken: number, limit: number) => void;
+
 export class Quota {
   readonly #limits: Limits;
+  readonly #onChange: OnQuota;
   readonly #taken = new Map<string, number>();
   #all = 0;
 
-  constructor(limits: Limits) {
+  constructor(limits: Limits, onChange: OnQuota = () => {}) {
     this.#limits = limits;
+    this.#onChange = onChange;
   }
 
   get size(): number {
@@ -27,6 +32,7 @@ export class Quota {
     if (this.#all >= this.#limits.all || this.of(pod) >= this.#limits.perPod) return false;
     this.#all += 1;
     this.#taken.set(pod, this.of(pod) + 1);
+    this.#tell(pod);
     return true;
   }
 
@@ -37,5 +43,11 @@ export class Quota {
     this.#all -= 1;
     if (taken === 1) this.#taken.delete(pod);
     else this.#taken.set(pod, taken - 1);
+    this.#tell(pod);
+  }
+
+  #tell(pod: string): void {
+    this.#onChange(pod, this.of(pod), this.#limits.perPod);
+    this.#onChange(undefined, this.#all, this.#limits.all);
   }
 }

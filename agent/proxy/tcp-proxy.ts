@@ -2,7 +2,7 @@
  * The life of a connection that the kernel could not decide: accepted in its pod, decided, and then either reset or joined
  * with an upstream socket that was made in the same pod. Whatever cannot be found out resets it.
  */
-import type { Handle, Native, Pump } from "../dataplane/native.ts";
+import type { Handle, Native, Pump, TcpEnd } from "../dataplane/native.ts";
 import { addressBytes, type IpAddress, isIpv4 } from "../model/address.ts";
 import type { TlsSession, TlsSettings } from "../model/tls.ts";
 import type { Reason, Verdict } from "../model/verdict.ts";
@@ -10,7 +10,8 @@ import type { Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 import { type ClientEnd, plainEnd } from "./client-end.ts";
 import type { ShakeHands } from "./handshake.ts";
-import { type Limits, Quota } from "./quota.ts";
+import type { Cause, OverLimit } from "./over-limit.ts";
+import { type Limits, type OnQuota, Quota } from "./quota.ts";
 import { deny, failed, refusal, targetOf, unlessForgotten } from "./ruling.ts";
 
 export interface At {
@@ -58,7 +59,7 @@ export interface ProxyOptions {
   readonly pump: Pump;
   readonly sockets: Pick<Sockets, "socket">;
   /** Takes what the kernel noted, so that nobody gets it twice. */
-  readonly take: (netnsCookie: bigint, port: number, family: 4 | 6) => Undecided | undefined;
+  readonly take: (netnsCookie: bigint, client: TcpEnd, family: 4 | 6) => Undecided | undefined;
   /** Neither this nor `onOutcome` throws. */
   readonly decide: (caller: Caller) => Ruling;
   readonly onOutcome: (outcome: Outcome) => void;
@@ -74,6 +75,8 @@ export interface ProxyOptions {
   readonly open: Limits;
   /** Of those, not joined yet. */
   readonly pending: Limits;
+  /** To be told of both. */
+  readonly overLimit: Pick<OverLimit, "update">;
 }
 
 /** An allowed connection, from its verdict to its end. */
@@ -96,8 +99,12 @@ export class TcpProxy {
 
   constructor(options: ProxyOptions) {
     this.#options = options;
-    this.#quota = new Quota(options.open);
-    this.#pending = new Quota(options.pending);
+    const tell =
+      (cause: Cause): OnQuota =>
+      (...how) =>
+        options.overLimit.update(cause, ...how);
+    this.#quota = new Quota(options.open, tell("open"));
+    this.#pending = new Quota(options.pending, tell("pending"));
   }
 
   /** Allowed and not ended. */
@@ -111,11 +118,11 @@ export class TcpProxy {
   }
 
   /** Takes over the accepted socket `fd`. */
-  accept(place: Place & { readonly podUid: string }, family: 4 | 6, fd: number, port: number): void {
+  accept(place: Place & { readonly podUid: string }, family: 4 | 6, fd: number, client: TcpEnd): void {
     const { native, take, decide, onOutcome } = this.#options;
     let entry: Undecided | undefined;
     try {
-      entry = take(place.cookie, port, family);
+      entry = take(place.cookie, client, family);
     } catch {
       // The kernel does not say who it is.
     }
@@ -124,7 +131,7 @@ export class TcpProxy {
       native.resetSocket(fd);
       return;
     }
-    const caller = { entry, podUid: place.podUid, clientPort: port };
+    const caller = { entry, podUid: place.podUid, clientPort: client.port };
     const refused = this.#isLate(entry) ? "agent-down" : this.#admit(place.podUid);
     if (refused !== undefined) {
       native.resetSocket(fd);

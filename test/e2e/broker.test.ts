@@ -60,6 +60,7 @@ describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
     client = new BrokerClient(native, {
       socketPath,
       clock: systemClock,
+      agentDownAfter: 5000,
       onChange: (connected) => changes.push(connected),
     });
     client.start();

@@ -1,7 +1,8 @@
 /** The proxy when its agent stops, hangs or has too much to do. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { AGENT_MAIN } from "../lab/agent.ts";
 import { pidsOf } from "../lab/cgroup.ts";
+import { must } from "../lab/command.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { allowed, both } from "./support/attempt.ts";
@@ -20,6 +21,34 @@ def talk():
 say(talk())
 while sys.stdin.readline():
     say(outcome(talk))`;
+
+/** A thread for each, 50 ms apart, until the time is over and a bit more. Each dials, and waits to be answered. */
+const WAITERS = `
+import threading
+from collections import Counter
+answers, longest = Counter(), 0.0
+def attempt(address):
+    global longest
+    start = time.monotonic()
+    def talk():
+        made = connect(address, 80)
+        made.sendall(b"hello\\n")
+        return "answered " + made.recv(200).decode()
+    saw = outcome(talk)
+    answers[saw] += 1
+    longest = max(longest, time.monotonic() - start)
+end = time.monotonic() + float(arguments[2]) + 0.5
+threads = []
+while time.monotonic() < end:
+    threads.append(threading.Thread(target=attempt, args=(arguments[len(threads) % 2],)))
+    threads[-1].start()
+    time.sleep(0.05)
+for each in threads: each.join()
+say({"saw": answers, "longest": longest})`;
+/** On SIGUSR2 the event loop does nothing else for a while. */
+const BLOCKABLE = encodeURIComponent(
+  `process.on("SIGUSR2", () => { const end = Date.now() + ${4 * AGENT_DOWN_MS}; while (Date.now() < end); });`,
+);
 
 let stage: Stage;
 
@@ -86,50 +115,61 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     held.end();
   });
 
-  test("27: that hangs is asked nothing after a while, lets nobody in, and decides again when it goes on", async () => {
-    await stage.startAgent("--agent-down-after", `${AGENT_DOWN_MS}ms`);
-    await serves();
-    const held = await hold();
-    const pids = agentPids();
-    for (const pid of pids) process.kill(pid, "SIGSTOP");
-    try {
-      const waiting = python<{ saw: string; after: number }>(
-        stage.pod("shop/client"),
-        `
-start = time.monotonic()
-def talk():
-    made = connect(arguments[0], 80)
-    made.sendall(b"hello\\n")
-    return made.recv(200).decode()
-say({"saw": outcome(talk), "after": time.monotonic() - start})`,
-        open(),
-      );
-      // Established connections are the pump's, whose threads are stopped too; nothing is lost of them.
-      await stage.lab.waitFor("the kernel to refuse", async () => {
-        const { said } = await python<string>(
-          stage.pod("shop/greedy"),
-          `say(outcome(lambda: (connect(arguments[0], 80), "connected")[1]))`,
+  test.each<[string, (hang: () => Promise<void>) => Promise<void>]>([
+    [
+      "is stopped",
+      async (during) => {
+        await stage.startAgent("--agent-down-after", `${AGENT_DOWN_MS}ms`);
+        await during();
+      },
+    ],
+    [
+      "blocks its event loop",
+      async (during) => {
+        const main = [process.execPath, "--import", `data:text/javascript,${BLOCKABLE}`, AGENT_MAIN, "agent"];
+        await stage.startAgentAs(main, "--agent-down-after", `${AGENT_DOWN_MS}ms`);
+        await during();
+      },
+    ],
+  ])("27: that %s lets nobody in, keeps nobody waiting, and decides again when it goes on", async (how, run) => {
+    await run(async () => {
+      await serves();
+      const held = await hold();
+      const pids = agentPids();
+      const signal = (name: NodeJS.Signals) => {
+        for (const pid of pids) process.kill(pid, name);
+      };
+      const isStopped = how === "is stopped";
+      signal(isStopped ? "SIGSTOP" : "SIGUSR2");
+      try {
+        const { said } = await python<{ saw: Record<string, number>; longest: number }>(
+          stage.pod("shop/client"),
+          WAITERS,
           open(),
+          stage.service("open.bank:80").IPv6,
+          AGENT_DOWN_MS / 1000,
         );
-        return said[0] === "EPERM";
-      });
-      // Until who came last has waited for too long as well.
-      await sleep(AGENT_DOWN_MS);
-      for (const pid of pids) process.kill(pid, "SIGCONT");
-      const { comm, said } = await waiting;
-      expect(said[0]).toMatchObject({ saw: "ECONNRESET" });
-      expect(said[0]?.after).toBeLessThan(10);
-      expect(await lineOf({ comm }, () => stage.log())).toMatchObject({
-        verdict: "deny",
-        reason: "agent-down",
-      });
-    } finally {
-      for (const pid of pids) process.kill(pid, "SIGCONT");
-    }
-    await serves();
-    held.tell();
-    expect(await held.next()).toMatch(/^bank\/open /);
-    held.end();
+        // Those in the backlog were ended, those that came later refused: nobody got an answer.
+        const [{ saw = {}, longest = 99 } = {}] = said;
+        expect(Object.keys(saw).sort()).toEqual(["ECONNABORTED", "EPERM"]);
+        expect(saw.ECONNABORTED).toBeGreaterThan(2);
+        expect(longest).toBeLessThan(AGENT_DOWN_MS / 1000 + 1);
+        expect(await stage.lab.log("podgate-system", stage.agent, "socket-broker")).toMatch(
+          /the agent is silent/,
+        );
+        if (!isStopped) {
+          // The pump's threads go on.
+          held.tell();
+          expect(await held.next()).toMatch(/^bank\/open /);
+        }
+      } finally {
+        signal("SIGCONT");
+      }
+      await serves();
+      held.tell();
+      expect(await held.next()).toMatch(/^bank\/open /);
+      held.end();
+    });
   });
 
   test("44: gives one pod so many connections and no more, and takes none from others", async () => {
@@ -157,13 +197,80 @@ sys.stdin.readline()`,
     );
     expect(await greedy.next()).toEqual([20, 40]);
     expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
-    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(
-      both({ saw: "ECONNRESET", line: { verdict: "deny", reason: "over-limit", layer: "proxy" } }),
-    );
+    // By the kernel, at connect().
+    const line = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(both({ saw: "EPERM", line }));
     greedy.tell();
     await greedy.next();
     await serves("shop/greedy");
     greedy.end();
+  });
+
+  test("44: is not kept busy by connects that never arrive, nor are other pods", async () => {
+    await stage.startAgent("--proxy-per-pod", "20");
+    await serves();
+    await serves("shop/greedy");
+    const netns = stage.pod("shop/greedy").netns;
+    const nft = (rules: string) => must(["nsenter", `--net=${netns}`, "nft", rules]);
+    await nft(
+      "table inet lost { chain input { type filter hook input priority 0; iif lo tcp flags syn drop; }; }",
+    );
+    const greedy = startPython<number>(
+      stage.pod("shop/greedy"),
+      `
+made = []
+for number in range(40):
+    each = socket.socket()
+    each.setblocking(False)
+    each.connect_ex((arguments[0], 80))
+    made.append(each)
+say(len(made))
+sys.stdin.readline()`,
+      open(),
+    );
+    await greedy.next();
+    const refused = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    await stage.lab.waitFor("the kernel to refuse", async () => {
+      const { said } = await python<string>(
+        stage.pod("shop/greedy"),
+        `
+each = socket.socket()
+each.settimeout(0.1)
+say(outcome(lambda: each.connect((arguments[0], 80))))`,
+        open(),
+      );
+      return said[0] === "EPERM";
+    });
+    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(
+      both({ saw: "EPERM", line: refused }),
+    );
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
+    greedy.end();
+    await nft("delete table inet lost");
+    await serves("shop/greedy");
+  });
+
+  test("44: has room for so many connections of all pods together, and again when they end", async () => {
+    await stage.startAgent("--proxy-in-all", "16");
+    await serves();
+    const many = startPython<number>(
+      stage.pod("shop/greedy"),
+      `
+held = []
+for number in range(16):
+    made = connect(arguments[0], 80)
+    made.sendall(b"hello\\n")
+    if not made.recv(200): break
+    held.append(made)
+say(len(held))
+sys.stdin.readline()`,
+      open(),
+    );
+    expect(await many.next()).toBe(16);
+    const line = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both({ saw: "EPERM", line }));
+    many.end();
+    await serves();
   });
 
   test("without a broker says so once, and refuses what only a proxy can decide", async () => {

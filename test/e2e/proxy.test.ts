@@ -260,6 +260,39 @@ say({"saw": outcome(lambda: connection.recv(1).decode()), "after": time.monotoni
     }
   });
 
+  test("two clients with one port at two addresses are not taken for each other", async () => {
+    const { said } = await python<[string[], string[]]>(
+      client(),
+      `
+answers = [set(), set()]
+for port in range(20000, 20040):
+    made = []
+    for own, address in [("127.0.0.1", arguments[1]), (arguments[2], arguments[0])]:
+        each = socket.socket()
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        each.bind((own, port))
+        each.setblocking(False)
+        made.append((each, address))
+    for each, address in made:
+        each.connect_ex((address, 80))
+    for index, (each, _) in enumerate(made):
+        def talk():
+            each.settimeout(20)
+            select.select([], [each], [], 20)
+            each.sendall(b"hello\\n")
+            return each.recv(200).decode().split(" ")[0]
+        answers[index].add(outcome(talk))
+        each.close()
+say([sorted(each) for each in answers])`,
+      addressOf("open.bank:80", "IPv4"),
+      addressOf("late.bank:80", "IPv4"),
+      client().ipv4,
+    );
+    const [denied = [], answered] = said[0] ?? [];
+    expect(denied.filter((saw) => saw !== "ECONNRESET" && saw !== "EPIPE")).toEqual([]);
+    expect(answered).toEqual(["bank/open"]);
+  });
+
   test("a policy that a connection no longer hangs on leaves the decision to the kernel", async () => {
     await stage.lab.apply([guard("bank", "spare", [denyAll])] as KubeObject[]);
     await stage.until("shop/client", "spare.bank:80", both(denied()));

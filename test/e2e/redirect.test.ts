@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { encodeAddress } from "../../agent/dataplane/abi.ts";
 import { loadNative } from "../../agent/dataplane/native.ts";
 import { encodeRedirectKey } from "../../agent/dataplane/redirect-table.ts";
 import type { Verdict } from "../../agent/model/verdict.ts";
@@ -26,6 +27,9 @@ const SIGN = { ipv4: "198.51.100.80", ipv6: "2001:db8:1::80", open: 80, proxied:
 const proxy: Verdict = { action: "proxy", reason: "pending", rule: 3 };
 const lenient: Verdict = { ...proxy, onAgentDown: "allow" };
 const deny: Verdict = { action: "deny", reason: "rule", rule: 1 };
+
+const plain = (text: string) => text.replace("::ffff:", "");
+const sourceOf = ({ address }: { readonly address: string }) => encodeAddress(plain(address));
 
 describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
   let lab: Lab;
@@ -101,7 +105,6 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
   }
 
   /** As a packet has it. */
-  const plain = (text: string) => text.replace("::ffff:", "");
 
   async function eventOf({ comm }: { readonly comm: string }) {
     return lab.waitFor("an event", () => redirection.events.find((event) => event.comm === comm), {
@@ -150,10 +153,18 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
       expect(await arrived.take()).toBe(0);
 
       const other = packet === 4 ? 6 : 4;
-      expect(redirection.table.take(redirection.cookie(sibling()), arrival.port, packet)).toBeUndefined();
-      expect(redirection.table.take(redirection.cookie(client()), arrival.port, other)).toBeUndefined();
-      expect(redirection.table.take(redirection.cookie(client()), arrival.port, packet)).toEqual(entry);
-      expect(redirection.table.take(redirection.cookie(client()), arrival.port, packet)).toBeUndefined();
+      expect(
+        redirection.table.take(redirection.cookie(sibling()), arrival.port, packet, sourceOf(arrival)),
+      ).toBeUndefined();
+      expect(
+        redirection.table.take(redirection.cookie(client()), arrival.port, other, sourceOf(arrival)),
+      ).toBeUndefined();
+      expect(
+        redirection.table.take(redirection.cookie(client()), arrival.port, packet, sourceOf(arrival)),
+      ).toEqual(entry);
+      expect(
+        redirection.table.take(redirection.cookie(client()), arrival.port, packet, sourceOf(arrival)),
+      ).toBeUndefined();
       await held.next();
       expect(redirection.events.some(({ comm }) => comm === held.comm)).toBe(false);
     });
@@ -172,7 +183,12 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
       const held = await hold(client(), address(family), PORTS.proxied, { source });
       const arrival = await listener.arrival();
       expect(plain(arrival.address)).toBe(plain(source));
-      const entry = redirection.table.take(redirection.cookie(client()), arrival.port, packet);
+      const entry = redirection.table.take(
+        redirection.cookie(client()),
+        arrival.port,
+        packet,
+        sourceOf(arrival),
+      );
       expect(entry).toMatchObject({ socket: held.socket, source: plain(source) });
       expect(held.peer).toBe(`${address(family)} ${PORTS.proxied}`);
       expect(held.local).toBe(`${source} ${arrival.port}`);
@@ -195,7 +211,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
         return;
       }
       expect(first).toMatchObject({ said: "hello\n", family: packet });
-      const entry = redirection.table.take(redirection.cookie(client()), first.port, packet);
+      const entry = redirection.table.take(redirection.cookie(client()), first.port, packet, sourceOf(first));
       expect(entry?.dialled).toEqual({ address: plain(address(family)), port: PORTS.proxied });
       listener.answer(first, "the proxy\n");
       const { reply, peer } = await dialling;
@@ -217,7 +233,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
         expect(first.unsupported).toMatch(/ENOSYS|EPERM|EPROTONOSUPPORT|ENOPROTOOPT|EINVAL/);
         return;
       }
-      const entry = redirection.table.take(redirection.cookie(client()), first.port, packet);
+      const entry = redirection.table.take(redirection.cookie(client()), first.port, packet, sourceOf(first));
       expect(entry?.dialled).toEqual({ address: plain(address(family)), port: PORTS.proxied });
       listener.answer(first, "the proxy\n");
       const { reply, peer } = await dialling;
@@ -227,8 +243,10 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
 
     test("behind a forward reaches the listener; the entry has both what was dialled and what is undecided", async () => {
       const held = await hold(client(), address(family, SIGN), SIGN.proxied);
-      const { port } = await listener.arrival();
-      expect(redirection.table.take(redirection.cookie(client()), port, packet)).toMatchObject({
+      const arrival = await listener.arrival();
+      expect(
+        redirection.table.take(redirection.cookie(client()), arrival.port, packet, sourceOf(arrival)),
+      ).toMatchObject({
         action: "proxy",
         dialled: { address: plain(address(family, SIGN)), port: SIGN.proxied },
         target: { address: plain(address(family)), port: PORTS.proxied },
@@ -380,8 +398,10 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
       for (const key of fill) redirects.put(key, Buffer.alloc(redirects.valueSize));
       try {
         const held = await hold(client(), address(family), PORTS.proxied);
-        const { port } = await listener.arrival();
-        expect(redirection.table.take(redirection.cookie(client()), port, packet)).toBeUndefined();
+        const arrival = await listener.arrival();
+        expect(
+          redirection.table.take(redirection.cookie(client()), arrival.port, packet, sourceOf(arrival)),
+        ).toBeUndefined();
         await held.next();
         expect(await arrived.take()).toBe(0);
       } finally {
@@ -392,7 +412,9 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
     test("leaves nothing on its socket for a later one to the listener itself", async () => {
       const held = await hold(client(), address(family), PORTS.proxied, { again: [listening(family)] });
       const first = await listener.arrival();
-      expect(redirection.table.take(redirection.cookie(client()), first.port, packet)).toBeDefined();
+      expect(
+        redirection.table.take(redirection.cookie(client()), first.port, packet, sourceOf(first)),
+      ).toBeDefined();
       await held.next();
       expect(await listener.arrival()).toMatchObject({ said: "again\n" });
       expect(redirection.table.entries()).toEqual([]);
@@ -403,7 +425,9 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
   test("that comes to the listener by itself has no entry", async () => {
     const dialling = dial(client(), "127.0.0.1", listener.port4);
     const arrival = await listener.arrival();
-    expect(redirection.table.take(redirection.cookie(client()), arrival.port, 4)).toBeUndefined();
+    expect(
+      redirection.table.take(redirection.cookie(client()), arrival.port, 4, sourceOf(arrival)),
+    ).toBeUndefined();
     listener.answer(arrival, "nothing\n");
     expect((await dialling).peer).toBe(`127.0.0.1 ${listener.port4}`);
   });
@@ -430,7 +454,7 @@ print("done")`;
     const running = client().exec(["python3", "-c", script]);
     for (let index = 0; index < 2000; index++) {
       const arrival = await listener.arrival();
-      expect(redirection.table.take(cookie, arrival.port, 4)?.source).toBe("127.0.0.1");
+      expect(redirection.table.take(cookie, arrival.port, 4, sourceOf(arrival))?.source).toBe("127.0.0.1");
       listener.answer(arrival, "ok");
     }
     expect((await running).stdout).toBe("done\n");

@@ -68,6 +68,34 @@ describe.skipIf(obstacle())("an acceptor", () => {
     expect(await sockets.connect(sockets.socket(), "127.0.0.1", port)).toBe("ECONNREFUSED");
   });
 
+  it("says where a connection comes from, and nothing of one that was reset while it waited", async () => {
+    const listener = netns.listen(4, 16);
+    const heard: [number, string][] = [];
+    const acceptor = new native.Acceptor(
+      listener.fd,
+      (fd, port, address) => {
+        heard.push([port, Buffer.from(address).toString("hex")]);
+        native.closeDescriptor(fd);
+      },
+      never,
+    );
+    acceptor.pause();
+    const [dead, living] = [netns.socket(4), netns.socket(4)];
+    for (const fd of [dead, living]) {
+      expect(await sockets.connect(fd, "127.0.0.1", listener.port)).toBeUndefined();
+    }
+    const clients = netns.connections().filter(({ remote }) => remote.port === listener.port);
+    expect(clients).toHaveLength(2);
+    native.resetSocket(dead);
+    const [left] = netns.connections().filter(({ remote }) => remote.port === listener.port);
+    acceptor.resume();
+    await until(() => heard.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(heard).toEqual([[left?.local.port, "00000000000000000000ffff7f000001"]]);
+    native.closeDescriptor(living);
+    acceptor.close();
+  });
+
   it("takes at most 64 connections per turn of the event loop", async () => {
     const { port, acceptor, accepted } = sockets.accept();
     acceptor.pause();

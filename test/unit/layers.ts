@@ -34,9 +34,18 @@ export const layers: Readonly<Record<string, Layer>> = {
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
   reauthorize: { imports: [...decision, "reconcile.ts"] },
   "recall.ts": { imports: [...decision, "reconcile.ts"] },
+  "pod-places.ts": { imports: [...decision, "reconcile.ts"] },
   "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "reauthorize"] },
   "proxying.ts": {
-    imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "narrate.ts", "reauthorize"],
+    imports: [
+      ...decision,
+      "verdict",
+      "reconcile.ts",
+      "recall.ts",
+      "narrate.ts",
+      "pod-places.ts",
+      "reauthorize",
+    ],
   },
   "reauthorizing.ts": {
     imports: [...decision, "verdict", "repeater.ts", "reconcile.ts", "narrate.ts", "reauthorize"],

@@ -71,6 +71,11 @@ export class Stage {
     this.#agent = await this.lab.startAgent({ args: [...EVERY_LINE, ...args] });
   }
 
+  /** `command`: the program and the words before its flags. */
+  async startAgentAs(command: readonly string[], ...args: readonly string[]): Promise<void> {
+    this.#agent = await this.lab.startAgent({ command, broker: true, args: [...EVERY_LINE, ...args] });
+  }
+
   /** Without a socket broker: what only a proxy can decide is refused. */
   async startAgentAlone(...args: readonly string[]): Promise<void> {
     this.#agent = await this.lab.startAgent({ broker: false, args: [...EVERY_LINE, ...args] });

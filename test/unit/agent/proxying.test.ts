@@ -3,7 +3,8 @@ import type { Travelled } from "../../../agent/guard/travel.ts";
 import type { RegisteredPod } from "../../../agent/identity/local-pods.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import type { Verdict } from "../../../agent/model/verdict.ts";
-import { placesOf, rulingOf } from "../../../agent/proxying.ts";
+import { placesOf } from "../../../agent/pod-places.ts";
+import { rulingOf } from "../../../agent/proxying.ts";
 
 const policy = { kind: "ConnectionPolicy" as const, namespace: "bank", name: "ledger" };
 const end = { address: "10.96.0.1", port: 80 };

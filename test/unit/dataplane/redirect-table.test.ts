@@ -32,6 +32,8 @@ function written(action: number, family = 4): Buffer {
   return value;
 }
 
+const SOURCE = encodeAddress("127.0.0.1");
+
 const decoded = {
   time: 5_000_000_000n,
   cgroup: 77n,
@@ -61,11 +63,13 @@ describe("redirects", () => {
 
   test("are taken once, by whom they are for", () => {
     redirects.put(encodeRedirectKey(COOKIE, 40_000, 4), written(4));
-    expect(table.take(COOKIE, 40_000, 6)).toBeUndefined();
-    expect(table.take(COOKIE, 40_001, 4)).toBeUndefined();
-    expect(table.take(COOKIE + 1n, 40_000, 4)).toBeUndefined();
-    expect(table.take(COOKIE, 40_000, 4)).toEqual({ action: "proxy", ...decoded });
-    expect(table.take(COOKIE, 40_000, 4)).toBeUndefined();
+    expect(table.take(COOKIE, 40_000, 6, SOURCE)).toBeUndefined();
+    expect(table.take(COOKIE, 40_001, 4, SOURCE)).toBeUndefined();
+    expect(table.take(COOKIE + 1n, 40_000, 4, SOURCE)).toBeUndefined();
+    // Another client's, with the same port at an address of its own: it stays for that one.
+    expect(table.take(COOKIE, 40_000, 4, encodeAddress("127.0.0.2"))).toBeUndefined();
+    expect(table.take(COOKIE, 40_000, 4, SOURCE)).toEqual({ action: "proxy", ...decoded });
+    expect(table.take(COOKIE, 40_000, 4, SOURCE)).toBeUndefined();
   });
 
   test("are listed beside forwarded sockets, and either is deleted by what it is", () => {

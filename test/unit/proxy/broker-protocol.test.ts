@@ -33,6 +33,8 @@ describe("what one side writes the other reads", () => {
     { id: 1, op: "socket", ...place, family: 6 },
     { id: Number.MAX_SAFE_INTEGER, op: "connections", ...place },
     { id: 2, op: "destroy", ...place, connections: many },
+    { id: 3, op: "unlisten", ...place },
+    { id: 4, op: "beat", agentDownAfter: 5000 },
   ];
   test.each(requests)("$op", (request) => {
     expect(decodeRequest(encodeRequest(request))).toEqual(request);
@@ -55,6 +57,7 @@ describe("what one side writes the other reads", () => {
     { id: 1, connections: many, more: true },
     { id: 1, connections: [], more: false },
     { id: 1, destroyed: 0 },
+    { id: 1, heard: true },
   ];
   test("answers", () => {
     for (const answer of answers) expect(decodeAnswer(encodeAnswer(answer))).toEqual(answer);
@@ -88,6 +91,7 @@ describe("a request is refused", () => {
     ["with a family that has none", { family: 4 }],
     ["for a socket without family", { op: "socket" }],
     ["for a socket of a third family", { op: "socket", family: 10 }],
+    ["that beats in a place", { op: "beat", agentDownAfter: 5000 }],
     ["for no connections to destroy", { op: "destroy" }],
     ["for too many connections", { op: "destroy", connections: Array(CONNECTIONS_PER_MESSAGE + 1).fill([]) }],
     [

@@ -8,6 +8,7 @@ let done: string[];
 let connected: boolean;
 let failure: ((place: PodPlace) => Error | undefined) | undefined;
 let mapFailure: Error | undefined;
+const overLimit = new Set<string>();
 let acceptorErrors: OnAcceptError[];
 const failures: string[] = [];
 
@@ -31,6 +32,7 @@ function listeners(): Listeners {
       get connected() {
         return connected;
       },
+      unlisten: async () => {},
       listen: async (place) => {
         const error = failure?.(place as PodPlace);
         if (error !== undefined) throw error;
@@ -40,13 +42,14 @@ function listeners(): Listeners {
       },
     },
     ports: {
-      put: (cookie, { port4, port6 }) => {
+      put: (cookie, { port4, port6, overLimit }) => {
         if (mapFailure !== undefined) throw mapFailure;
-        done.push(`put ${cookie} ${port4} ${port6}`);
+        done.push(`put ${cookie} ${port4} ${port6}${overLimit ? " over limit" : ""}`);
       },
       delete: (cookie) => done.push(`delete ${cookie}`),
     },
     onConnection: () => {},
+    isOverLimit: (podUid) => overLimit.has(podUid),
     onFailure: ({ podUid }, error) => failures.push(`${podUid}: ${error.message}`),
   });
 }
@@ -58,6 +61,7 @@ beforeEach(() => {
   mapFailure = undefined;
   acceptorErrors = [];
   failures.length = 0;
+  overLimit.clear();
 });
 
 test("the kernel learns of a listener that is there, and forgets it before it goes", async () => {
@@ -75,6 +79,24 @@ test("the kernel learns of a listener that is there, and forgets it before it go
     "close 11",
   ]);
   expect(all.size).toBe(1);
+});
+
+test("the kernel learns who has as many connections as it may", async () => {
+  const all = listeners();
+  await all.want([pod(1n), pod(2n)]);
+  done.length = 0;
+  overLimit.add("uid-1");
+  all.refresh("uid-1");
+  await all.want([pod(2n)]);
+  await all.want([pod(1n), pod(2n)]);
+  overLimit.clear();
+  all.refresh(undefined);
+  expect(done.filter((what) => what.startsWith("put"))).toEqual([
+    "put 1 4010 6010 over limit",
+    "put 1 4010 6010 over limit",
+    "put 2 4020 6020",
+    "put 1 4010 6010",
+  ]);
 });
 
 test("a namespace that another pod has gets a listener of its own", async () => {

@@ -16,6 +16,7 @@ const entry: Undecided = {
   dialled: { address: "10.96.0.1", port: 80 },
 };
 const allow: Ruling = { action: "allow", reason: "rule", target: { address: "10.96.0.1", port: 80 } };
+const SOURCE = Buffer.alloc(16);
 const CLIENT = 10;
 const UPSTREAM = 20;
 
@@ -67,6 +68,7 @@ class World {
       idleMs: 0,
       open: { perPod, all: 100 },
       pending: { perPod: pending, all: 100 },
+      overLimit: { update: () => {} },
     });
   }
 
@@ -104,7 +106,7 @@ beforeEach(() => {
 
 test("an allowed connection is joined with a socket that was made in its pod", async () => {
   const proxy = world.proxy();
-  proxy.accept(place, 4, CLIENT, 4000);
+  proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
   await turn();
   expect(world.done).toEqual([
     "socket 4",
@@ -119,7 +121,7 @@ test("an allowed connection is joined with a socket that was made in its pod", a
 
 describe("the client is reset", () => {
   const resets = async (outcome: object | undefined, proxy = world.proxy()) => {
-    proxy.accept(place, 4, CLIENT, 4000);
+    proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
     await turn();
     expect(world.done.at(-1)).toBe("reset 10");
     expect(world.done.filter((done) => done.startsWith("pump"))).toEqual([]);
@@ -189,12 +191,12 @@ describe("the client is reset", () => {
 
   test("if its pod has too many, and later not any more", async () => {
     const proxy = world.proxy({ perPod: 1 });
-    proxy.accept(place, 4, 11, 3999);
+    proxy.accept(place, 4, 11, { address: SOURCE, port: 3999 });
     await turn();
-    proxy.accept(place, 4, CLIENT, 4000);
+    proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
     expect(world.outcomes.at(-1)).toMatchObject({ ruling: { action: "deny", reason: "over-limit" } });
     world.end();
-    proxy.accept(place, 4, 12, 4001);
+    proxy.accept(place, 4, 12, { address: SOURCE, port: 4001 });
     await turn();
     expect(world.done.filter((done) => !done.startsWith("connect"))).toEqual([
       "socket 4",
@@ -208,8 +210,8 @@ describe("the client is reset", () => {
   test("if too many of its pod wait to be connected", async () => {
     const proxy = world.proxy({ pending: 1 });
     world.connect = () => {};
-    proxy.accept(place, 4, 11, 3999);
-    proxy.accept(place, 4, CLIENT, 4000);
+    proxy.accept(place, 4, 11, { address: SOURCE, port: 3999 });
+    proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
     expect(world.outcomes).toMatchObject([{ ruling: { action: "deny", reason: "over-limit" } }]);
     expect(proxy.open.size).toBe(1);
   });
@@ -222,7 +224,7 @@ test("room that a refused connection took is given back", async () => {
     world.connect = (done) =>
       done(Object.assign(new Error(), { code: "ECONNREFUSED", operation: "connect" }));
     for (let i = 0; i < 3; i++) {
-      proxy.accept(place, 4, CLIENT, 4000);
+      proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
       await turn();
     }
   }
@@ -235,7 +237,7 @@ test("a connection can be stopped while it is being made, and while it is open",
   world.connect = (done) => {
     connected = done;
   };
-  proxy.accept(place, 6, CLIENT, 4000);
+  proxy.accept(place, 6, CLIENT, { address: SOURCE, port: 4000 });
   await turn();
   for (const { stop } of proxy.open) stop();
   await turn();
@@ -243,7 +245,7 @@ test("a connection can be stopped while it is being made, and while it is open",
   await turn();
   expect(world.done.slice(-3)).toEqual(["abandon 20", "close 20", "reset 10"]);
   world.connect = (done) => done();
-  proxy.accept(place, 6, CLIENT, 4000);
+  proxy.accept(place, 6, CLIENT, { address: SOURCE, port: 4000 });
   await turn();
   for (const { stop } of proxy.open) stop();
   expect(proxy.open.size).toBe(0);
@@ -252,12 +254,12 @@ test("a connection can be stopped while it is being made, and while it is open",
 test("draining waits for the last connection, and no longer than it may", async () => {
   const proxy = world.proxy();
   await proxy.drain(10_000);
-  proxy.accept(place, 4, CLIENT, 4000);
+  proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
   await turn();
   const drained = proxy.drain(10_000);
   world.end();
   await drained;
-  proxy.accept(place, 4, CLIENT, 4000);
+  proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
   await turn();
   await proxy.drain(1);
   expect(proxy.open.size).toBe(0);
@@ -299,7 +301,7 @@ describe("where TLS is to be terminated", () => {
     world.shake = () => Promise.resolve({ session, end });
   });
   const accept = async (proxy = world.proxy()) => {
-    proxy.accept(place, 4, CLIENT, 4000);
+    proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
     await turn();
     return proxy;
   };
