@@ -1,6 +1,7 @@
 /** What one change of the caller would let it in: found by asking again, never by reading the policy's mind. */
 import { chainOf } from "../guard/routes.ts";
 import { nameKey } from "../model/objects.ts";
+import type { Policy } from "../policy/policy.ts";
 import type { Questioner } from "./caller.ts";
 import { candidates, type Written } from "./candidates.ts";
 import type { Remedy } from "./explanation.ts";
@@ -35,7 +36,12 @@ function textsOn({ guardSet }: World, { stops }: Journey): readonly Written[] {
     .flatMap(({ guard }) => guard?.policies ?? [])
     .flatMap((policy) => chainOf(policy, guardSet.routes));
   const policies = links.flatMap(({ inForce }) => (inForce.kind === "policy" ? [inForce.policy] : []));
-  return [...new Set(policies)].flatMap((policy) => [
+  return textsOf([...new Set(policies)]);
+}
+
+/** What the policies' rules compare with. */
+export function textsOf(policies: readonly Policy[]): readonly Written[] {
+  return policies.flatMap((policy) => [
     ...policy.rules.flatMap((rule) => rule.expressions),
     // What an expression compares with may have been set as a variable before.
     ...policy.rules.flatMap(({ actions }) =>

@@ -8,6 +8,7 @@ import { explain } from "../../../agent/explain/explain.ts";
 import type { DecisionView, PolicyTrace } from "../../../agent/explain/explanation.ts";
 import { travel, viewOf } from "../../../agent/explain/journey.ts";
 import { findPlace, type Place } from "../../../agent/explain/place.ts";
+import { textsOf } from "../../../agent/explain/remedies.ts";
 import { guardAt, type World } from "../../../agent/explain/world.ts";
 import { decide } from "../../../agent/guard/decide.ts";
 import { agent, cloud, denial, deny, forward, pod, policy, service, worldWith } from "./questions.ts";
@@ -197,10 +198,15 @@ function checkTrace(trace: PolicyTrace, decision: DecisionView): void {
 }
 
 function outcomeAfter(world: World, caller: Questioner, place: Place, change: string): boolean {
-  const texts = world.guardSet.claims.flatMap(({ resolved: { inForce } }) =>
-    inForce.kind === "policy" ? inForce.policy.rules.flatMap((each) => each.expressions) : [],
+  const policies = world.guardSet.claims.flatMap(({ resolved: { inForce } }) =>
+    inForce.kind === "policy" ? [inForce.policy] : [],
   );
-  const changed = [...candidates(world, caller.pod, texts)].filter((each) => each.change === change);
+  const texts = textsOf(policies);
+  // Only some of the texts were on the way, and which ones changes what is thought of: here each beside each other.
+  const pairs = texts.flatMap((one) => texts.map((other) => [one, other]));
+  const changed = [texts, ...pairs]
+    .flatMap((some) => [...candidates(world, caller.pod, some)])
+    .filter((each) => each.change === change);
   return changed.some(({ pod: next }) => {
     const { outcome } = travel(world, { pod: next }, place);
     return outcome === "allow" || outcome === "forward";
