@@ -12,6 +12,7 @@
  * Speed. Between two connects of a busy pod the kernel has done 20 us of other work, and every map looked up is out
  * of the nearest cache again, most of what a verdict costs. So there are three hashes, at 20 ns each, on the way to an
  * ordinary one (destination, cgroup, verdict) and two arrays (guard, counters), and what is rare is a function of its own.
+ * Keys are written by eights: a map reads them so, and a read that spans two writes makes the processor wait for both.
  */
 #ifndef PODGATE_DECIDE_H
 #define PODGATE_DECIDE_H
@@ -36,12 +37,15 @@ static __always_inline struct counters *own_counters(void)
 	return bpf_map_lookup_elem(&counters, &zero);
 }
 
-static __always_inline void count(__u32 slot)
+/* Reads memory that is needed later, so that it is on its way while the maps are searched. */
+static __always_inline void fetch_early(const volatile __u64 *memory)
 {
-	struct counters *own = own_counters();
+	asm volatile("" ::"r"(*memory));
+}
 
-	if (own)
-		__sync_fetch_and_add(&own->verdicts[slot % COUNTER_SLOTS], 1);
+static __always_inline void count(struct counters *own, __u32 slot)
+{
+	__sync_fetch_and_add(&own->verdicts[slot % COUNTER_SLOTS], 1);
 }
 
 /*
@@ -50,7 +54,10 @@ static __always_inline void count(__u32 slot)
  */
 static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct flow *flow)
 {
-	struct destination_key key = { .port = flow->port, .protocol = flow->protocol };
+	union {
+		struct destination_key key;
+		__u64 parts[3];
+	} destination;
 	struct node_port_key node_port = { .port = flow->port, .protocol = flow->protocol };
 	union address address = flow->address;
 	int on_node = 0;
@@ -67,8 +74,10 @@ static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct 
 		address.halves[1] = 0;
 		on_node = 1;
 	}
-	__builtin_memcpy(key.address, address.bytes, sizeof(key.address));
-	guard = bpf_map_lookup_elem(&destinations, &key);
+	destination.parts[0] = address.halves[0];
+	destination.parts[1] = address.halves[1];
+	destination.parts[2] = flow->port | (__u64)flow->protocol << 16;
+	guard = bpf_map_lookup_elem(&destinations, &destination.key);
 	if (guard)
 		return *guard;
 	/* The port is looked up first: few ports are guarded node ports, many destinations are node addresses. */
@@ -83,8 +92,9 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 {
 	__u32 slot = number % GUARD_SLOTS;
 	struct guard *current = bpf_map_lookup_elem(&guards, &slot);
-	struct verdict_key key = { .subject = caller->subject };
+	__u32 subject = caller->subject;
 	struct verdict *found;
+	__u64 key;
 	struct guard guard;
 
 	if (!current)
@@ -92,15 +102,15 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 	guard = *current;
 	if (guard.number != number)
 		return 0;
-	key.version = guard.version;
-	if (key.subject >= SUBJECT_POD && !(guard.flags & GUARD_PER_POD || caller->pod.flags & POD_OVERSIZED))
-		key.subject = SUBJECT_NAMESPACE | caller->pod.namespace_number;
+	if (subject >= SUBJECT_POD && !(guard.flags & GUARD_PER_POD || caller->pod.flags & POD_OVERSIZED))
+		subject = SUBJECT_NAMESPACE | caller->pod.namespace_number;
+	key = guard.version | (__u64)subject << 32;
 	found = bpf_map_lookup_elem(&verdicts, &key);
 	if (!found)
 		return 0;
 	*verdict = *found;
 	after_copy();
-	return found->guard == number && found->version == key.version && found->subject == key.subject;
+	return found->guard == number && found->version == guard.version && found->subject == subject;
 }
 
 /* Once more, for an entry that was replaced while it was read. A known caller without a verdict is pending. */
@@ -136,30 +146,26 @@ static __always_inline int is_own_address(__u32 number, const union address *add
 	return 0;
 }
 
-static __always_inline struct event_recent *recent_of(const struct caller *caller, __u32 guard)
+static __always_inline struct event_recent *recent_of(struct counters *own, const struct caller *caller, __u32 guard)
 {
-	struct counters *own = own_counters();
-
-	return own ? &own->recents[((__u32)caller->cgroup + guard) % EVENT_RECENTS] : 0;
+	return &own->recents[((__u32)caller->cgroup + guard) % EVENT_RECENTS];
 }
 
 /* Whether the pair was found over its limit in this very tick: then neither clock nor `event_limits` need be asked. */
-static __always_inline int is_over_limit(const struct caller *caller, __u32 guard)
+static __always_inline int is_over_limit(struct counters *own, const struct caller *caller, __u32 guard)
 {
-	struct event_recent *recent = recent_of(caller, guard);
+	struct event_recent *recent = recent_of(own, caller, guard);
 
-	if (!recent || recent->guard != guard || recent->caller != caller->cgroup || recent->tick != bpf_jiffies64())
+	if (recent->guard != guard || recent->caller != caller->cgroup || recent->tick != bpf_jiffies64())
 		return 0;
 	recent->suppressed += 1;
 	return 1;
 }
 
-static __always_inline void remember_over_limit(const struct caller *caller, __u32 guard)
+static __always_inline void remember_over_limit(struct counters *own, const struct caller *caller, __u32 guard)
 {
-	struct event_recent *recent = recent_of(caller, guard);
+	struct event_recent *recent = recent_of(own, caller, guard);
 
-	if (!recent)
-		return;
 	recent->caller = caller->cgroup;
 	recent->guard = guard;
 	recent->tick = bpf_jiffies64();
@@ -175,7 +181,7 @@ static __always_inline void settle_recent(struct event_recent *recent)
 	struct event_limit *limit;
 	__u32 suppressed;
 
-	if (!recent || !recent->suppressed)
+	if (!recent->suppressed)
 		return;
 	key.caller = recent->caller;
 	key.guard = recent->guard;
@@ -207,14 +213,15 @@ static __always_inline int take_event(const struct event_limit_key *key, struct 
 }
 
 /* Whether this verdict may have an event now; `suppressed` is how many had none since the last one. */
-static __always_inline int within_limit(const struct caller *caller, __u32 guard, __u64 now, __u32 *suppressed)
+static __always_inline int within_limit(struct counters *own, const struct caller *caller, __u32 guard, __u64 now,
+					__u32 *suppressed)
 {
 	struct event_limit_key key = { .caller = caller->cgroup, .guard = guard };
 	struct event_limit_key all = { .caller = caller->cgroup };
 	struct event_limit *limit;
 
 	*suppressed = 0;
-	settle_recent(recent_of(caller, guard));
+	settle_recent(recent_of(own, caller, guard));
 	limit = bpf_map_lookup_elem(&event_limits, &key);
 	/* Guard 0 is all of them: who has a thousand guards to dial must not fill everybody's log. */
 	if (!take_event(&key, limit, now, events_per_second) ||
@@ -223,7 +230,7 @@ static __always_inline int within_limit(const struct caller *caller, __u32 guard
 			limit = bpf_map_lookup_elem(&event_limits, &key);
 		if (limit)
 			__sync_fetch_and_add(&limit->suppressed, 1);
-		remember_over_limit(caller, guard);
+		remember_over_limit(own, caller, guard);
 		return 0;
 	}
 	if (limit) {
@@ -236,18 +243,16 @@ static __always_inline int within_limit(const struct caller *caller, __u32 guard
 static __noinline void report(const struct caller *caller, __u32 guard, const struct flow *dialled,
 			      const struct flow *target, const struct verdict *verdict)
 {
+	struct counters *own = own_counters();
 	__u64 now = bpf_ktime_get_boot_ns();
 	__u32 suppressed;
 	struct event *event;
 
-	if (!within_limit(caller, guard, now, &suppressed))
+	if (!own || !within_limit(own, caller, guard, now, &suppressed))
 		return;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		struct counters *own = own_counters();
-
-		if (own)
-			__sync_fetch_and_add(&own->lost, 1);
+		__sync_fetch_and_add(&own->lost, 1);
 		return;
 	}
 	event->time = now;
@@ -362,33 +367,41 @@ static __noinline __u32 lead(struct bpf_sock_addr *ctx, __u32 guard, const struc
  */
 static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 {
-	struct flow dialled = *flow;
+	const struct flow *asked = flow;
+	struct flow dialled;
 	struct verdict verdict;
+	struct counters *own;
 	struct caller caller;
 	__u32 guard;
 
 	if (flow->protocol != IPPROTO_TCP)
 		return ACTION_ALLOW;
+	own = own_counters();
+	if (!own) /* an array's element is always there */
+		return ACTION_DENY;
+	fetch_early(&own->verdicts[ACTION_ALLOW * COUNTER_REASONS + REASON_RULE]);
 	guard = find_guard(ctx, flow);
 	if (!guard) {
-		count(0);
+		count(own, 0);
 		return ACTION_ALLOW;
 	}
 	identify(ctx, &caller);
 	judge(guard, &caller, flow, &verdict);
 	if (unlikely(verdict.action != ACTION_ALLOW)) {
+		dialled = *flow;
+		asked = &dialled;
 		guard = lead(ctx, guard, &caller, flow, &verdict);
 		if (verdict.action == ACTION_FORWARD || verdict.action == ACTION_PROXY)
 			redirect(ctx, &caller, &dialled, flow, &verdict);
 		if (verdict.action == ACTION_PROXY) {
 			/* What the proxy decides, it says itself. */
-			count(verdict.action * COUNTER_REASONS + verdict.reason);
+			count(own, verdict.action * COUNTER_REASONS + verdict.reason);
 			return ACTION_PROXY;
 		}
 	}
-	count(verdict.action * COUNTER_REASONS + verdict.reason);
-	if (verdict.reason != REASON_SELF && !is_over_limit(&caller, guard))
-		report(&caller, guard, &dialled, flow, &verdict);
+	if (verdict.reason != REASON_SELF && unlikely(!is_over_limit(own, &caller, guard)))
+		report(&caller, guard, asked, flow, &verdict);
+	count(own, verdict.action * COUNTER_REASONS + verdict.reason);
 	return verdict.action;
 }
 
