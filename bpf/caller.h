@@ -50,14 +50,26 @@ static __noinline void copy_pod_again(struct caller *caller)
 		caller->subject = 0;
 }
 
-/* The pod is the directory directly under the kubepods root or under one of its QoS directories; deeper names are the pod's to choose. */
-static __always_inline void identify(struct bpf_sock_addr *ctx, struct caller *caller)
+/*
+ * Five reads, each of which waits for the one before: to be asked before the destination is looked up, so that both wait
+ * together.
+ */
+static __always_inline __u64 cgroup_below_qos(void)
+{
+	return bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
+}
+
+/*
+ * The pod is the directory directly under the kubepods root or under one of its QoS directories (`below_qos`, 0 if there is
+ * none so deep); deeper names are the pod's to choose.
+ */
+static __always_inline void identify(struct bpf_sock_addr *ctx, __u64 below_qos, struct caller *caller)
 {
 	struct pod_ref *pod = 0;
 	__u32 *owner;
 
-	caller->cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 2);
-	if (caller->cgroup)
+	caller->cgroup = below_qos;
+	if (below_qos)
 		pod = bpf_map_lookup_elem(&pods_by_cgroup, &caller->cgroup);
 	if (!pod) {
 		caller->cgroup = bpf_get_current_ancestor_cgroup_id(kubepods_level + 1);

@@ -372,6 +372,7 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 	struct verdict verdict;
 	struct counters *own;
 	struct caller caller;
+	__u64 below_qos;
 	__u32 guard;
 
 	if (flow->protocol != IPPROTO_TCP)
@@ -380,12 +381,13 @@ static __always_inline int decide(struct bpf_sock_addr *ctx, struct flow *flow)
 	if (!own) /* an array's element is always there */
 		return ACTION_DENY;
 	fetch_early(&own->verdicts[ACTION_ALLOW * COUNTER_REASONS + REASON_RULE]);
+	below_qos = cgroup_below_qos();
 	guard = find_guard(ctx, flow);
 	if (!guard) {
 		count(own, 0);
 		return ACTION_ALLOW;
 	}
-	identify(ctx, &caller);
+	identify(ctx, below_qos, &caller);
 	judge(guard, &caller, flow, &verdict);
 	if (unlikely(verdict.action != ACTION_ALLOW)) {
 		dialled = *flow;
