@@ -11,7 +11,7 @@ export const GUARDS = 1000;
 export const ADDRESSES = 10;
 export const PODS = 250;
 /** Where the kernel happens to put a map in memory changes a run by a fifth, so the programs are loaded several times. */
-const LOADS = 3;
+const LOADS = 8;
 
 interface Condition {
   readonly name: string;
