@@ -3,14 +3,25 @@ import { defineConfig } from "vitest/config";
 
 const root = join(import.meta.dirname, "..");
 
-// unit: pure functions and the embedded API server; no root, no Debian packages, no addon.
+// unit: pure functions and the embedded API server; no root, no Debian packages, no addon. Files share two or more
+// processes, so a file leaves nothing behind in its modules or environment; the programs they start are compiled once.
 // root: real kernel, real namespaces; one file at a time, because they share the machine.
 export default defineConfig({
   root,
   cacheDir: join(root, "node_modules/.vite"),
   test: {
     projects: [
-      { root, test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
+      {
+        root,
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          isolate: false,
+          maxWorkers: "100%",
+          env: { NODE_COMPILE_CACHE: join(root, "node_modules/.compile-cache") },
+          testTimeout: 20_000,
+        },
+      },
       {
         root,
         test: {
