@@ -16,6 +16,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/unit/**/*.test.ts"],
+          setupFiles: ["test/seed.ts"],
           isolate: false,
           maxWorkers: "100%",
           env: { NODE_COMPILE_CACHE: join(root, "node_modules/.compile-cache") },
@@ -27,6 +28,7 @@ export default defineConfig({
         test: {
           name: "root",
           include: ["test/e2e/**/*.test.ts", "test/native/**/*.test.ts"],
+          setupFiles: ["test/seed.ts"],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 180_000,
