@@ -221,7 +221,7 @@ export function loadNative(): Native {
 }
 
 /** Where the addon may be, seen from this file: in the source tree, from the bundle in dist/, and beside the bundle. */
-export function addonPaths(directory: string): string[] {
+function addonPaths(directory: string): string[] {
   return [
     join(directory, "../../build/Release/podgate.node"),
     join(directory, "../build/Release/podgate.node"),
