@@ -375,6 +375,7 @@ describe("where TLS is to be terminated", () => {
 
   test("nothing that is told can show the key", async () => {
     await accept();
+    expect(world.outcomes).toHaveLength(1);
     expect(
       JSON.stringify(world.outcomes, (_, value) => (typeof value === "bigint" ? "" : value)),
     ).not.toContain("hunter2");
