@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config";
 
 const root = join(import.meta.dirname, "..");
 
-// unit: pure functions and the embedded API server; no root, no Debian packages, no addon. Files share two or more
-// processes, so a file leaves nothing behind in its modules or environment; the programs they start are compiled once.
+// unit: pure functions and the embedded API server; no root, no Debian packages but openssl, no addon. A process for
+// each processor runs many files, so a file leaves nothing behind; what files start is compiled once and cached.
 // root: real kernel, real namespaces; one file at a time, because they share the machine.
 export default defineConfig({
   root,
