@@ -25,6 +25,7 @@ const debianPackages = [
   { name: "nftables", commands: ["nft"] },
   { name: "curl", commands: ["curl"] },
   { name: "util-linux", commands: ["nsenter", "unshare"] },
+  { name: "openssl", commands: ["openssl"] },
   { name: "procps", commands: ["ps", "sysctl"] },
   { name: "ca-certificates", files: ["/etc/ssl/certs/ca-certificates.crt"] },
 ];

@@ -47,11 +47,6 @@ uint32_t IntegerOf(const Napi::Value& value, const char* name, uint32_t least, u
   return static_cast<uint32_t>(number);
 }
 
-bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  if (!info[index].IsBoolean()) FailType(info.Env(), std::string(name) + " must be true or false");
-  return info[index].As<Napi::Boolean>().Value();
-}
-
 Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
   if (!info[index].IsFunction()) FailType(info.Env(), std::string(name) + " must be a function");
   return info[index].As<Napi::Function>();

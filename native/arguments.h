@@ -21,7 +21,6 @@ std::string PathArgument(const Napi::CallbackInfo& info, size_t index, const cha
 std::string NameArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 // An integer within [least, most].
 uint32_t IntegerOf(const Napi::Value& value, const char* name, uint32_t least, uint32_t most);
-bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 // A Uint8Array (a Buffer is one); a detached one counts as empty.
 Bytes BytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name);

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <limits>
 
 #include "arguments.h"
 #include "error.h"
@@ -17,9 +16,7 @@ namespace podgate {
 Napi::Function BpfObject::Define(Napi::Env env) {
   return DefineClass(env, "BpfObject",
                      {InstanceMethod<&BpfObject::SetGlobal>("setGlobal"),
-                      InstanceMethod<&BpfObject::SetMaxEntries>("setMaxEntries"),
                       InstanceMethod<&BpfObject::SetPinPath>("setPinPath"),
-                      InstanceMethod<&BpfObject::SetAutoload>("setAutoload"),
                       InstanceMethod<&BpfObject::Load>("load"), InstanceMethod<&BpfObject::Program>("program"),
                       InstanceMethod<&BpfObject::Map>("map"), InstanceMethod<&BpfObject::MapNames>("mapNames"),
                       InstanceMethod<&BpfObject::ProgramNames>("programNames"),
@@ -62,17 +59,6 @@ void BpfObject::SetGlobal(const Napi::CallbackInfo& info) {
   memcpy(static_cast<uint8_t*>(section) + variable->offset, value.data, value.length);
 }
 
-void BpfObject::SetMaxEntries(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  std::string name = NameArgument(info, 0, "map");
-  uint32_t entries = IntegerOf(info[1], "maxEntries", 1, std::numeric_limits<uint32_t>::max());
-  std::string operation = "set entries of map " + name;
-  CheckNotLoaded(env, operation);
-  LibbpfLog log;
-  int error = bpf_map__set_max_entries(FindMap(env, operation, name), entries);
-  if (error != 0) Fail(env, operation, -error, log.Text());
-}
-
 void BpfObject::SetPinPath(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string name = NameArgument(info, 0, "map");
@@ -82,16 +68,6 @@ void BpfObject::SetPinPath(const Napi::CallbackInfo& info) {
   LibbpfLog log;
   int error = bpf_map__set_pin_path(FindMap(env, operation, name), path.c_str());
   if (error != 0) Fail(env, operation, -error, log.Text());
-}
-
-void BpfObject::SetAutoload(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  std::string name = NameArgument(info, 0, "program");
-  bool on = BooleanArgument(info, 1, "on");
-  std::string operation = "set autoload of program " + name;
-  CheckNotLoaded(env, operation);
-  int error = bpf_program__set_autoload(FindProgram(env, operation, name), on);
-  if (error != 0) Fail(env, operation, -error);
 }
 
 void BpfObject::Load(const Napi::CallbackInfo& info) {
@@ -111,7 +87,7 @@ Napi::Value BpfObject::Program(const Napi::CallbackInfo& info) {
   CheckLoaded(env, operation);
   struct bpf_program* program = FindProgram(env, operation, name);
   int fd = bpf_program__fd(program);
-  if (fd < 0) Fail(env, operation, ENOENT, "the program was not loaded: setAutoload(name, true) before load()");
+  if (fd < 0) Fail(env, operation, ENOENT, "the program was not loaded");
   UniqueFd duplicate = UniqueFd::Duplicate(fd);
   if (!duplicate.Valid()) Fail(env, operation, errno);
   return BpfProgram::Make(env, std::move(duplicate), bpf_program__expected_attach_type(program));

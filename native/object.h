@@ -17,9 +17,7 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
 
  private:
   void SetGlobal(const Napi::CallbackInfo& info);
-  void SetMaxEntries(const Napi::CallbackInfo& info);
   void SetPinPath(const Napi::CallbackInfo& info);
-  void SetAutoload(const Napi::CallbackInfo& info);
   void Load(const Napi::CallbackInfo& info);
   Napi::Value Program(const Napi::CallbackInfo& info);
   Napi::Value Map(const Napi::CallbackInfo& info);

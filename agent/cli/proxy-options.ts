@@ -29,7 +29,7 @@ export const proxyOptions = (): Option[] => [
   ),
   time(
     "--agent-down-after <time>",
-    "without a sign of life for so long, what only a proxy can decide is refused",
+    "an agent that gives no sign of life for so long is not waited for",
     5000,
     "5s",
   ),

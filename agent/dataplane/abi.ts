@@ -82,7 +82,7 @@ export const layouts = {
   task_netns: { size: 32, netns_cookie: 0, child: 8, grandchild: 16, root_level: 24, pad: 28 },
 } as const;
 
-export const PROTOCOL_TCP = 6;
+const PROTOCOL_TCP = 6;
 export const NO_RULE = 0xffff;
 export const GUARD_PER_POD = 1;
 export const POD_OVERSIZED = 1;

@@ -3,7 +3,7 @@
  * have room for their next version, new pods and new addresses. Addresses of guards that were not taken, which refuse
  * everybody, may fill them to 95 %.
  */
-export const ALARM = 0.8;
+const ALARM = 0.8;
 export const REFUSE = 0.9;
 export const CLOSE = 0.95;
 

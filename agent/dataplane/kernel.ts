@@ -30,8 +30,6 @@ export interface KernelOptions {
   readonly nodeNetnsCookie: bigint;
   /** Events per second, caller and guard. The rest is counted as suppressed. */
   readonly eventsPerSecond: number;
-  /** Sizes other than those of bpf/maps.h, for maps that are not pinned yet. */
-  readonly maxEntries?: Readonly<Record<string, number>>;
 }
 
 export class Kernel {
@@ -107,8 +105,6 @@ export class Kernel {
 
   #pinMaps(object: BpfObject, names: readonly string[]): void {
     for (const name of names) {
-      const maxEntries = this.#options.maxEntries?.[name];
-      if (maxEntries !== undefined) object.setMaxEntries(name, maxEntries);
       object.setPinPath(name, mapPin(this.#options.pinPath, name));
     }
   }

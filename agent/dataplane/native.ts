@@ -32,10 +32,6 @@ export interface NativeError extends Error {
   readonly log?: string;
 }
 
-export function isNativeError(error: unknown): error is NativeError {
-  return error instanceof Error && "code" in error && "operation" in error;
-}
-
 /** A struct as the object's BTF describes it; offsets and sizes in bytes. A flexible array has size 0. */
 export interface StructLayout {
   readonly name: string;
@@ -47,15 +43,11 @@ export interface StructLayout {
 export interface BpfObject {
   /** Sets a `const volatile` variable; `value` has exactly its size. Before load. */
   setGlobal(name: string, value: Uint8Array): void;
-  /** Before load. */
-  setMaxEntries(map: string, maxEntries: number): void;
   /**
    * Before load. `load()` then uses the map pinned there, or creates and pins one. A pin of another shape makes
    * `load()` throw EINVAL.
    */
   setPinPath(map: string, path: string): void;
-  /** Before load. */
-  setAutoload(program: string, on: boolean): void;
   /** Creates maps and loads programs: all or none. The verifier's log is in the error. Cannot be tried twice. */
   load(): void;
   program(name: string): BpfProgram;
@@ -229,7 +221,7 @@ export function loadNative(): Native {
 }
 
 /** Where the addon may be, seen from this file: in the source tree, from the bundle in dist/, and beside the bundle. */
-export function addonPaths(directory: string): string[] {
+function addonPaths(directory: string): string[] {
   return [
     join(directory, "../../build/Release/podgate.node"),
     join(directory, "../build/Release/podgate.node"),

@@ -1,7 +1,7 @@
 /**
- * The numbers that stand for things in maps. A number is given once and never again in the life of the maps:
- * an entry that is deleted late can then never speak for somebody else. They continue after a restart from the
- * highest one found in the kernel.
+ * The numbers that stand for things in maps. An agent gives a number once, and none that a verdict, pod or
+ * address in the maps still bears: after a restart it goes on from the highest one found in the kernel. An entry that
+ * is deleted late can then never speak for somebody else. Policy objects are numbered by hash; that decides nothing.
  */
 import { createHash } from "node:crypto";
 import { type ObjectRef, refKey } from "../model/objects.ts";

@@ -2,18 +2,13 @@
  * One kernel map and what the agent knows to be in it. The copy is read from the kernel once, at start, and
  * follows every write; `verify` compares the two again. Keys and values are buffers of the map's exact sizes.
  */
+import type { BpfMap } from "./native.ts";
 
 /** What a table needs of a map; the addon's BpfMap is one. */
-export interface KernelMap {
-  readonly name: string;
-  readonly maxEntries: number;
-  get(key: Uint8Array): Buffer | undefined;
-  put(key: Uint8Array, value: Uint8Array): void;
-  delete(key: Uint8Array): boolean;
-  putBatch(keys: Uint8Array, values: Uint8Array): number;
-  deleteBatch(keys: Uint8Array): number;
-  entries(): { keys: Buffer; values: Buffer; count: number };
-}
+export type KernelMap = Pick<
+  BpfMap,
+  "name" | "maxEntries" | "get" | "put" | "delete" | "putBatch" | "deleteBatch" | "entries"
+>;
 
 export interface Entry {
   readonly key: Buffer;

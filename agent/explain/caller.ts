@@ -20,7 +20,7 @@ export interface Moment {
   readonly time: number;
 }
 
-export const UNRESOLVED = "unresolved";
+const UNRESOLVED = "unresolved";
 
 /** `namespace/name`, or `unresolved`. */
 export function findCaller({ snapshot }: World, text: string): Questioner | Error {

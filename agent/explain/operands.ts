@@ -66,7 +66,7 @@ function valueAt(values: unknown, path: string): unknown {
 }
 
 /** As CEL writes the value. */
-export function celText(value: unknown): string {
+function celText(value: unknown): string {
   return cut(plainText(value));
 }
 

@@ -4,10 +4,7 @@ import type { ObjectRef } from "../model/objects.ts";
 import { addressKey, type Services } from "./services.ts";
 
 /** `namespace/name` of the Services that only an object of kube-system or default guards, and only by name. */
-export const PROTECTED_SERVICES: ReadonlySet<string> = new Set([
-  "default/kubernetes",
-  "kube-system/kube-dns",
-]);
+const PROTECTED_SERVICES: ReadonlySet<string> = new Set(["default/kubernetes", "kube-system/kube-dns"]);
 
 const MAY_NAME_THEM: ReadonlySet<string> = new Set(["default", "kube-system"]);
 

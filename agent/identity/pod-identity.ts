@@ -5,7 +5,7 @@ import type { LocalPod, Namespace } from "../model/objects.ts";
 import { ANNOTATION_LIMIT, surfaceAnnotations } from "./annotations.ts";
 
 /** Bytes of all labels together, in UTF-8: what reading them may cost is bounded. */
-export const LABEL_LIMIT = 4096;
+const LABEL_LIMIT = 4096;
 
 type Labels = ReadonlyMap<string, string>;
 type Namespaces = ReadonlyMap<string, Namespace>;

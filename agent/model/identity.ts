@@ -2,9 +2,6 @@
 import type { IpAddress } from "./address.ts";
 import type { Known } from "./connection.ts";
 
-/** ngrok's codes: too many annotation bytes; identity could not be resolved. */
-export type ErrorCode = "" | "ERR_NGROK_28000" | "ERR_NGROK_28001";
-
 /** What a policy may read of a pod. `annotations` holds only surfaced keys (see identity/annotations.ts). */
 export interface PodIdentity {
   /** The pod's UID. */

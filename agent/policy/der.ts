@@ -9,7 +9,7 @@ export interface Element {
 export const SEQUENCE = 0x30;
 export const BOOLEAN = 0x01;
 export const OBJECT_ID = 0x06;
-export const UTF16 = 0x1e;
+const UTF16 = 0x1e;
 
 /** The elements that `bytes` is made of, one behind the other. */
 export function elementsOf(bytes: Buffer): Element[] {

@@ -9,7 +9,7 @@ export type Cause = "open" | "pending" | "waiting";
 const ROOM = 7 / 8;
 
 /** Whether what was full (or not) is so with `used` of `limit`. */
-export function isFull(used: number, limit: number, before: boolean): boolean {
+function isFull(used: number, limit: number, before: boolean): boolean {
   return before ? used > Math.min(limit - 1, limit * ROOM) : used >= limit;
 }
 

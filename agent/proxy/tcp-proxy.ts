@@ -95,7 +95,6 @@ export class TcpProxy {
   readonly #open = new Set<OpenConnection>();
   readonly #handshakes = new Set<AbortController>();
   #idle = Promise.withResolvers<void>();
-  #strays = 0;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
@@ -112,11 +111,6 @@ export class TcpProxy {
     return this.#open;
   }
 
-  /** Connections to a listener that the kernel had not sent there. */
-  get strays(): number {
-    return this.#strays;
-  }
-
   /** Takes over the accepted socket `fd`. */
   accept(place: Place & { readonly podUid: string }, family: 4 | 6, fd: number, client: TcpEnd): void {
     const { native, take, decide, onOutcome } = this.#options;
@@ -127,7 +121,7 @@ export class TcpProxy {
       // The kernel does not say who it is.
     }
     if (entry === undefined) {
-      this.#strays += 1;
+      // Not sent here by the kernel.
       native.resetSocket(fd);
       return;
     }

@@ -8,9 +8,9 @@ import { type BpfProgram, loadNative, splitRecords } from "../../agent/dataplane
 import { NetnsScan } from "../../agent/dataplane/netns-scan.ts";
 import type { WantPod } from "../../agent/dataplane/want.ts";
 import { systemClock } from "../../agent/model/clock.ts";
-import type { PodIdentity } from "../../agent/model/identity.ts";
 import type { Lab } from "../lab/lab.ts";
 import type { PodHandle } from "../lab/pod-handle.ts";
+import { identityOf } from "./population.ts";
 
 export class Enforcement {
   readonly dataplane: Dataplane;
@@ -83,19 +83,12 @@ export function realPod(lab: Lab, pod: PodHandle, annotations: Readonly<Record<s
   const scan = new NetnsScan(native, lab.cgroupRoot);
   try {
     const tasks = scan.read().filter(({ child, grandchild }) => [child, grandchild].includes(cgroupId));
-    const identity: PodIdentity = {
+    const identity = identityOf({
       id: pod.uid,
       name: pod.name,
       namespace: pod.namespace,
       annotations: new Map(Object.entries(annotations)),
-      labels: new Map(),
-      serviceAccount: "default",
-      nodeName: "bench",
-      namespaceLabels: new Map(),
-      addresses: [],
-      errorCode: "",
-      errorMessage: "",
-    };
+    });
     const netnsCookies = [...new Set(tasks.map(({ cookie }) => cookie))];
     return { identity, cgroupIds: [cgroupId], netnsCookies, addresses: [pod.ipv4, pod.ipv6] };
   } finally {

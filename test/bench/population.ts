@@ -8,6 +8,7 @@ import type { IpAddress } from "../../agent/model/address.ts";
 import type { PodIdentity } from "../../agent/model/identity.ts";
 import { parsePolicy } from "../../agent/policy/parse.ts";
 import { subjectScope } from "../../agent/policy/placement.ts";
+import { snapshot } from "../unit/guard/builders.ts";
 
 const M = "conn.k8s.pod.metadata";
 
@@ -18,20 +19,8 @@ export const rules = {
   denied: `${M}.namespace != "nobody"`,
 } as const;
 
-const emptyCluster = {
-  pods: [],
-  localPods: [],
-  nodes: [],
-  namespaces: new Map(),
-  services: [],
-  endpointSlices: [],
-  referenceGrants: [],
-  endpoints: [],
-  connectionPolicies: [],
-  trafficPolicies: [],
-};
 const noOptions = { trustedNamespaces: new Set<string>(), ownAddresses: [] };
-const { routes } = computeGuards(emptyCluster, new Map(), noOptions);
+const { routes } = computeGuards(snapshot(), new Map(), noOptions);
 
 /** The guard that denies whom `expression` matches. */
 export function guardOf(
@@ -82,23 +71,30 @@ export function manyGuards(
   });
 }
 
+/** A pod of this node, of which nothing else is known. */
+export function identityOf(pod: Pick<PodIdentity, "id" | "name" | "namespace" | "annotations">): PodIdentity {
+  return {
+    ...pod,
+    labels: new Map(),
+    serviceAccount: "default",
+    nodeName: "bench",
+    namespaceLabels: new Map(),
+    addresses: [],
+    errorCode: "",
+    errorMessage: "",
+  };
+}
+
 /** Pods with cgroups and namespaces that nobody is in. */
 export function manyPods(count: number): WantPod[] {
   return Array.from({ length: count }, (_, index) => {
     const stage = index % 3 === 0 ? "production" : "staging";
-    const identity: PodIdentity = {
+    const identity = identityOf({
       id: `00000000-0000-4000-8000-${index.toString(16).padStart(12, "0")}`,
       name: `pod-${index}`,
       namespace: `team-${index % 25}`,
       annotations: new Map([["ngrok.com/stage", stage]]),
-      labels: new Map(),
-      serviceAccount: "default",
-      nodeName: "bench",
-      namespaceLabels: new Map(),
-      addresses: [],
-      errorCode: "",
-      errorMessage: "",
-    };
+    });
     return {
       identity,
       cgroupIds: [(1n << 40n) + BigInt(index)],

@@ -8,19 +8,11 @@ import { obstacle } from "./rig.ts";
 import { allowed, both } from "./support/attempt.ts";
 import { denyWhere } from "./support/endpoints.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
-import { python, startPython } from "./support/python.ts";
+import { HOLD, python, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
 import { lineOf, verdictLines } from "./support/verdict-lines.ts";
 
 const AGENT_DOWN_MS = 1500;
-const HOLD = `
-connection = connect(arguments[0], 80)
-def talk():
-    connection.sendall(b"hello\\n")
-    return connection.recv(200).decode()
-say(talk())
-while sys.stdin.readline():
-    say(outcome(talk))`;
 
 /** A thread for each, 50 ms apart, until the time is over and a bit more. Each dials, and waits to be answered. */
 const WAITERS = `

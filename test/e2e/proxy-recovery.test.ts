@@ -7,7 +7,7 @@ import { obstacle } from "./rig.ts";
 import { allowed, both } from "./support/attempt.ts";
 import { denyWhere } from "./support/endpoints.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
-import { startPython } from "./support/python.ts";
+import { HOLD, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
 
 const RECOVERY_MS = 2000;
@@ -26,14 +26,6 @@ while True:
     if now != before: say([now, time.time() * 1000])
     before = now
     time.sleep(0.01)`;
-const HOLD = `
-connection = connect(arguments[0], 80)
-def talk():
-    connection.sendall(b"hello\\n")
-    return connection.recv(200).decode()
-say(talk())
-while sys.stdin.readline():
-    say(outcome(talk))`;
 
 describe.skipIf(obstacle() !== undefined)("the proxy is there again within two seconds", () => {
   let stage: Stage;

@@ -19,7 +19,6 @@ import { Redirection, TIMEOUT_MS } from "./support/redirection.ts";
 const families = ["IPv4", "IPv6", "v4-mapped IPv6"] as const;
 type Family = (typeof families)[number];
 
-const ROOM = 8; // entries of `redirects`
 const PORTS = { proxied: 8080, lenient: 8081, open: 8082, denied: 8083 } as const;
 /** Addresses that lead nowhere but through a forward. */
 const SIGN = { ipv4: "198.51.100.80", ipv6: "2001:db8:1::80", open: 80, proxied: 81, lenient: 82 } as const;
@@ -56,7 +55,6 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
     });
     redirection = new Redirection(lab, {
       pods: { known: [back(), client(), sibling()], node: lab.pod("apps", "node-program") },
-      maxEntries: { redirects: ROOM },
       verdicts: Object.fromEntries(
         (["ipv4", "ipv6"] as const).flatMap((family) => [
           [`${back()[family]} ${PORTS.proxied}`, proxy],
@@ -394,8 +392,11 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
     test("finds no entry when there is no room, and is not connected to anything but the listener", async () => {
       await silence();
       const { redirects } = redirection.kernel.maps;
-      const fill = Array.from({ length: ROOM }, (_, index) => encodeRedirectKey(1n, index + 1, 4));
-      for (const key of fill) redirects.put(key, Buffer.alloc(redirects.valueSize));
+      const { maxEntries, valueSize } = redirects;
+      const fill = Buffer.concat(
+        Array.from({ length: maxEntries }, (_, index) => encodeRedirectKey(BigInt(index), 1, 4)),
+      );
+      redirects.putBatch(fill, Buffer.alloc(maxEntries * valueSize));
       try {
         const held = await hold(client(), address(family), PORTS.proxied);
         const arrival = await listener.arrival();
@@ -405,7 +406,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
         await held.next();
         expect(await arrived.take()).toBe(0);
       } finally {
-        for (const key of fill) redirects.delete(key);
+        redirects.deleteBatch(fill);
       }
     });
 

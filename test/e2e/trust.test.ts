@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { NODE_NAME } from "../lab/addresses.ts";
+import type { HeldEvents } from "../lab/apiserver/event-faults.ts";
 import type { Pod } from "../lab/kube-objects.ts";
 import type { PodHandle } from "../lab/pod-handle.ts";
 import { obstacle } from "./rig.ts";
@@ -148,6 +149,17 @@ describe.skipIf(obstacle() !== undefined)("an address given to another pod", () 
     for (const service of services) await stage.until(heir, service, both(denied(itself)));
   }
 
+  /** What is heard late of the old pod lets its heir in nowhere. */
+  async function expectNoneAllowedBy(late: HeldEvents, heir: PodHandle): Promise<void> {
+    await expectItself(heir, CLOSED, OPEN);
+    const connects = flood(heir, CLOSED, OPEN);
+    expect(late.count).toBeGreaterThan(0);
+    late.release();
+    await untilHeard(heir);
+    await expectNoneAllowed(connects, heir, CLOSED, OPEN);
+    await expectItself(heir, CLOSED, OPEN);
+  }
+
   /** Runs without kubelet's watch, which the events that are to come would confuse. */
   async function startUnannounced(heir: Pod): Promise<PodHandle> {
     const handle = await stage.lab.runUnannounced(heir);
@@ -172,13 +184,7 @@ describe.skipIf(obstacle() !== undefined)("an address given to another pod", () 
     const { uid: _, ...metadata } = heir.metadata;
     const handle = await start({ ...heir, metadata });
     expect(handle.ipv4).toBe(old.ipv4);
-    await expectItself(handle, CLOSED, OPEN);
-    const connects = flood(handle, CLOSED, OPEN);
-    expect(late.count).toBeGreaterThan(0);
-    late.release();
-    await untilHeard(handle);
-    await expectNoneAllowed(connects, handle, CLOSED, OPEN);
-    await expectItself(handle, CLOSED, OPEN);
+    await expectNoneAllowedBy(late, handle);
     await end(handle);
   });
 
@@ -209,13 +215,7 @@ describe.skipIf(obstacle() !== undefined)("an address given to another pod", () 
     stage.lab.kubelet.pause();
     const handle = await startUnannounced(heir);
     expect(handle.ipv4).toBe(old.ipv4);
-    await expectItself(handle, CLOSED, OPEN);
-    const connects = flood(handle, CLOSED, OPEN);
-    expect(late.count).toBeGreaterThan(0);
-    late.release();
-    await untilHeard(handle);
-    await expectNoneAllowed(connects, handle, CLOSED, OPEN);
-    await expectItself(handle, CLOSED, OPEN);
+    await expectNoneAllowedBy(late, handle);
     await stage.relistPods();
     await untilHeard(handle);
     await expectItself(handle, CLOSED, OPEN);

@@ -57,6 +57,6 @@ export function exitStatus(code: number | null, signal: NodeJS.Signals | null): 
   return code ?? 128 + (signal === null ? 0 : signalNumber(signal));
 }
 
-export function signalNumber(signal: NodeJS.Signals): number {
+function signalNumber(signal: NodeJS.Signals): number {
   return constants.signals[signal];
 }

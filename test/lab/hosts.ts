@@ -32,7 +32,7 @@ export function writeHosts(names: LabNames, services: readonly Service[]): void 
 }
 
 /** Seen from `namespace`, whose own Services have a short name too. */
-export function hostsText(services: readonly Service[], namespace: string): string {
+function hostsText(services: readonly Service[], namespace: string): string {
   const lines = services.flatMap((service) => {
     const { name } = service.metadata;
     const own = service.metadata.namespace ?? "";

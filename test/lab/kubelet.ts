@@ -31,7 +31,6 @@ export class Kubelet {
   readonly #setting: KubeletSetting;
   readonly #entries = new Map<string, Entry>();
   readonly #keep = new Map<string, Gate>();
-  readonly #statusGate = new Gate();
   readonly #readiness: NodeJS.Timeout;
   #paused = false;
   #stopped = false;
@@ -103,11 +102,6 @@ export class Kubelet {
     this.sync();
   }
 
-  /** Reports nothing until the returned function is called. */
-  holdStatus(): () => void {
-    return this.#statusGate.hold();
-  }
-
   /** Keeps the pod's programs, cgroup and network although its object goes, until the returned function is called. */
   keep(uid: string): () => void {
     const gate = this.#keep.get(uid) ?? new Gate();
@@ -124,7 +118,7 @@ export class Kubelet {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#readiness);
-    for (const gate of [this.#statusGate, ...this.#keep.values()]) gate.open();
+    for (const gate of this.#keep.values()) gate.open();
     await Promise.all(
       [...this.#entries.values()].map(async ({ worker, report }) => {
         worker.end(0);
@@ -167,7 +161,6 @@ export class Kubelet {
   }
 
   async #report(worker: PodWorker): Promise<void> {
-    await this.#statusGate.passed();
     if (this.#stopped || this.#entries.get(worker.uid)?.announced !== true) return;
     const { metadata } = worker.pod;
     const path = `${podPath(worker.pod)}/status`;

@@ -1,30 +1,12 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Native, Netns } from "../../agent/dataplane/native.ts";
-import { codeOf, descriptorCount, Namespace, until } from "./namespace.ts";
-import { builtNative, obstacle, outputOf, projectRoot } from "./scratch.ts";
-import { Sockets } from "./sockets.ts";
+import { describe, expect, it } from "vitest";
+import { codeOf, descriptorCount, until } from "./namespace.ts";
+import { neighbours } from "./neighbours.ts";
+import { obstacle, outputOf, projectRoot } from "./scratch.ts";
 
 describe.skipIf(obstacle())("an acceptor", () => {
-  let native: Native;
-  let inside: Namespace;
-  let outside: Namespace;
-  let netns: Netns;
-  let sockets: Sockets;
-  beforeAll(() => {
-    native = builtNative();
-    inside = new Namespace();
-    outside = new Namespace();
-    inside.linkTo(outside);
-    netns = native.Netns.open(inside.path);
-    sockets = new Sockets(native, netns);
-  });
-  afterAll(async () => {
-    netns?.close();
-    await inside?.remove();
-    await outside?.remove();
-  });
+  const pair = neighbours();
 
   const never = (error: Error) => expect.fail(error.message);
 
@@ -35,7 +17,7 @@ describe.skipIf(obstacle())("an acceptor", () => {
       `import { loadNative } from ${JSON.stringify(join(projectRoot, "agent/dataplane/native.ts"))};
        import { closeSync, openSync, readdirSync } from "node:fs";
        const native = loadNative();
-       const netns = native.Netns.open(${JSON.stringify(inside.path)});
+       const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
        const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
        const connect = (port) => new Promise((resolve) => {
          const fd = netns.socket(4);
@@ -47,13 +29,13 @@ describe.skipIf(obstacle())("an acceptor", () => {
 
   async function dial(port: number, count: number): Promise<void> {
     const outcomes = Array.from({ length: count }, () =>
-      sockets.connect(sockets.socket(), "127.0.0.1", port),
+      pair.sockets.connect(pair.sockets.socket(), "127.0.0.1", port),
     );
     expect(new Set(await Promise.all(outcomes))).toEqual(new Set([undefined]));
   }
 
   it("pauses and goes on where it was", async () => {
-    const { port, acceptor, accepted } = sockets.accept();
+    const { port, acceptor, accepted } = pair.sockets.accept();
     await dial(port, 1);
     await until(() => accepted.length === 1);
     acceptor.pause();
@@ -65,39 +47,39 @@ describe.skipIf(obstacle())("an acceptor", () => {
     acceptor.close();
     acceptor.close();
     expect(codeOf(() => acceptor.resume())).toBe("ERR_CLOSED");
-    expect(await sockets.connect(sockets.socket(), "127.0.0.1", port)).toBe("ECONNREFUSED");
+    expect(await pair.sockets.connect(pair.sockets.socket(), "127.0.0.1", port)).toBe("ECONNREFUSED");
   });
 
   it("says where a connection comes from, and nothing of one that was reset while it waited", async () => {
-    const listener = netns.listen(4, 16);
+    const listener = pair.netns.listen(4, 16);
     const heard: [number, string][] = [];
-    const acceptor = new native.Acceptor(
+    const acceptor = new pair.native.Acceptor(
       listener.fd,
       (fd, port, address) => {
         heard.push([port, Buffer.from(address).toString("hex")]);
-        native.closeDescriptor(fd);
+        pair.native.closeDescriptor(fd);
       },
       never,
     );
     acceptor.pause();
-    const [dead, living] = [netns.socket(4), netns.socket(4)];
+    const [dead, living] = [pair.netns.socket(4), pair.netns.socket(4)];
     for (const fd of [dead, living]) {
-      expect(await sockets.connect(fd, "127.0.0.1", listener.port)).toBeUndefined();
+      expect(await pair.sockets.connect(fd, "127.0.0.1", listener.port)).toBeUndefined();
     }
-    const clients = netns.connections().filter(({ remote }) => remote.port === listener.port);
+    const clients = pair.netns.connections().filter(({ remote }) => remote.port === listener.port);
     expect(clients).toHaveLength(2);
-    native.resetSocket(dead);
-    const [left] = netns.connections().filter(({ remote }) => remote.port === listener.port);
+    pair.native.resetSocket(dead);
+    const [left] = pair.netns.connections().filter(({ remote }) => remote.port === listener.port);
     acceptor.resume();
     await until(() => heard.length > 0);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(heard).toEqual([[left?.local.port, "00000000000000000000ffff7f000001"]]);
-    native.closeDescriptor(living);
+    pair.native.closeDescriptor(living);
     acceptor.close();
   });
 
   it("takes at most 64 connections per turn of the event loop", async () => {
-    const { port, acceptor, accepted } = sockets.accept();
+    const { port, acceptor, accepted } = pair.sockets.accept();
     acceptor.pause();
     await dial(port, 200);
     acceptor.resume();
@@ -111,9 +93,9 @@ describe.skipIf(obstacle())("an acceptor", () => {
   });
 
   it("can be paused and closed by its own callback", async () => {
-    const { fd, port } = netns.listen(4, 64);
+    const { fd, port } = pair.netns.listen(4, 64);
     const accepted: number[] = [];
-    const acceptor = new native.Acceptor(
+    const acceptor = new pair.native.Acceptor(
       fd,
       (connection) => {
         accepted.push(connection);
@@ -128,7 +110,7 @@ describe.skipIf(obstacle())("an acceptor", () => {
     await until(() => accepted.length === 2);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(accepted).toHaveLength(2);
-    for (const connection of accepted) native.closeDescriptor(connection);
+    for (const connection of accepted) pair.native.closeDescriptor(connection);
   });
 
   it("says once that it may open no more, waits without spinning, and goes on", async () => {
@@ -158,8 +140,8 @@ describe.skipIf(obstacle())("an acceptor", () => {
   });
 
   it("is over when its listening socket is destroyed, and says so", async () => {
-    const { port, acceptor, errors } = sockets.accept();
-    inside.run("ss", "-K", "state", "listening", "sport", "=", `:${port}`);
+    const { port, acceptor, errors } = pair.sockets.accept();
+    pair.inside.run("ss", "-K", "state", "listening", "sport", "=", `:${port}`);
     await until(() => errors.length === 1);
     expect(errors).toEqual([["ECONNABORTED", true]]);
     expect(codeOf(() => acceptor.pause())).toBe("ERR_CLOSED");
@@ -168,42 +150,42 @@ describe.skipIf(obstacle())("an acceptor", () => {
 
   it("takes only a listening TCP socket, and leaves others open", () => {
     const file = openSync("/dev/null", "r");
-    const socket = sockets.socket();
-    const make = (fd: unknown) => codeOf(() => new native.Acceptor(fd as number, () => {}, never));
+    const socket = pair.sockets.socket();
+    const make = (fd: unknown) => codeOf(() => new pair.native.Acceptor(fd as number, () => {}, never));
     expect([99_999, file, socket, 0, -1, "4"].map(make)).toEqual([
       ...["EBADF", "ENOTSOCK", "EINVAL", "ERR_INVALID_ARG", "ERR_INVALID_ARG", "ERR_INVALID_ARG"],
     ]);
     closeSync(file);
-    native.closeDescriptor(socket);
-    const { fd } = netns.listen(4, 1);
-    const first = new native.Acceptor(fd, () => {}, never);
+    pair.native.closeDescriptor(socket);
+    const { fd } = pair.netns.listen(4, 1);
+    const first = new pair.native.Acceptor(fd, () => {}, never);
     expect(make(fd)).toBe("EEXIST"); // somebody watches it already
     first.close();
   });
 
   it("leaves no descriptor behind in a thousand connections and a hundred acceptors", async () => {
     const use = async (connections: number) => {
-      const { fd, port } = netns.listen(4, 64);
+      const { fd, port } = pair.netns.listen(4, 64);
       let count = 0;
-      const acceptor = new native.Acceptor(
+      const acceptor = new pair.native.Acceptor(
         fd,
         (it) => {
-          if (count++ % 2 === 0) native.closeDescriptor(it);
-          else native.resetSocket(it);
+          if (count++ % 2 === 0) pair.native.closeDescriptor(it);
+          else pair.native.resetSocket(it);
         },
         never,
       );
       for (let index = 0; index < connections; index++) {
-        const client = netns.socket(4);
+        const client = pair.netns.socket(4);
         // The reset may be there before the client has looked.
-        expect([undefined, "ECONNRESET"]).toContain(await sockets.connect(client, "127.0.0.1", port));
-        native.resetSocket(client);
+        expect([undefined, "ECONNRESET"]).toContain(await pair.sockets.connect(client, "127.0.0.1", port));
+        pair.native.resetSocket(client);
       }
       await until(() => count === connections);
       acceptor.close();
-      const refused = netns.socket(4);
-      expect(await sockets.connect(refused, "127.0.0.1", port)).toBe("ECONNREFUSED");
-      native.closeDescriptor(refused);
+      const refused = pair.netns.socket(4);
+      expect(await pair.sockets.connect(refused, "127.0.0.1", port)).toBe("ECONNREFUSED");
+      pair.native.closeDescriptor(refused);
     };
     await use(2);
     const before = descriptorCount();
@@ -219,7 +201,7 @@ describe.skipIf(obstacle())("an acceptor", () => {
       for (const last of ["", "process.exit(7);", "", "process.exit(7);", ""]) {
         const worker = new Worker(\`
           const native = require(${JSON.stringify(addon)});
-          const netns = native.Netns.open(${JSON.stringify(inside.path)});
+          const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
           const { fd, port } = netns.listen(4, 8);
           const { parentPort } = require("node:worker_threads");
           const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");

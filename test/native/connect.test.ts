@@ -1,34 +1,17 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { Socket } from "node:net";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import type { Native, Netns } from "../../agent/dataplane/native.ts";
-import { bytesOf, codeOf, Namespace, until } from "./namespace.ts";
-import { builtNative, obstacle } from "./scratch.ts";
-import { Sockets } from "./sockets.ts";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { bytesOf, codeOf, until } from "./namespace.ts";
+import { neighbours } from "./neighbours.ts";
+import { obstacle } from "./scratch.ts";
+import type { Sockets } from "./sockets.ts";
 
 describe.skipIf(obstacle())("connectTcp", () => {
-  let native: Native;
-  let inside: Namespace;
-  let outside: Namespace;
-  let netns: Netns;
-  let sockets: Sockets;
-  beforeAll(() => {
-    native = builtNative();
-    inside = new Namespace();
-    outside = new Namespace();
-    inside.linkTo(outside);
-    netns = native.Netns.open(inside.path);
-    sockets = new Sockets(native, netns);
-  });
-  afterAll(async () => {
-    netns?.close();
-    await inside?.remove();
-    await outside?.remove();
-  });
+  const pair = neighbours();
 
-  const accept = (family: 4 | 6 = 4) => sockets.accept(family);
-  const connect = (...parameters: Parameters<Sockets["connect"]>) => sockets.connect(...parameters);
-  const socket = (family: 4 | 6 = 4) => sockets.socket(family);
+  const accept = (family: 4 | 6 = 4) => pair.sockets.accept(family);
+  const connect = (...parameters: Parameters<Sockets["connect"]>) => pair.sockets.connect(...parameters);
+  const socket = (family: 4 | 6 = 4) => pair.sockets.socket(family);
 
   it.each([
     ["IPv4", 4, 4, "127.0.0.1"],
@@ -38,7 +21,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
     const { port, accepted } = accept(listener);
     expect(await connect(socket(family), address, port)).toBeUndefined();
     await until(() => accepted.length === 1);
-    const [client] = netns.connections().filter((it) => it.remote.port === port);
+    const [client] = pair.netns.connections().filter((it) => it.remote.port === port);
     expect(client?.family).toBe(family);
     expect(accepted[0]?.remotePort).toBe(client?.local.port);
     expect(readFileSync(`/proc/self/fdinfo/${accepted[0]?.fd}`, "utf8")).toMatch(/^flags:\s+02004002$/m);
@@ -58,7 +41,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
     const started = performance.now();
     expect(await connect(socket(), "192.0.2.77", 9, 200)).toBe("ETIMEDOUT");
     expect(performance.now() - started).toBeGreaterThanOrEqual(199);
-    expect(netns.connections().filter((it) => it.remote.port === 9)).toHaveLength(1); // the caller's to close
+    expect(pair.netns.connections().filter((it) => it.remote.port === 9)).toHaveLength(1); // the caller's to close
   });
 
   it("says why it cannot: no neighbour has the address", async () => {
@@ -72,7 +55,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
     expect(await connect(99_999, "127.0.0.1", port)).toBe("EBADF");
     expect(await connect(file, "127.0.0.1", port)).toBe("ENOTSOCK");
     let told = false;
-    native.connectTcp(99_999, bytesOf("::1"), port, 1000, () => {
+    pair.native.connectTcp(99_999, bytesOf("::1"), port, 1000, () => {
       told = true;
     });
     expect(told).toBe(false);
@@ -82,22 +65,22 @@ describe.skipIf(obstacle())("connectTcp", () => {
   it("is not called back after it was closed, and the socket stays the caller's", async () => {
     const fd = socket();
     let calls = 0;
-    const handle = native.connectTcp(fd, bytesOf("192.0.2.79"), 10, 100, () => calls++);
+    const handle = pair.native.connectTcp(fd, bytesOf("192.0.2.79"), 10, 100, () => calls++);
     handle.close();
     handle.close();
     await new Promise((resolve) => setTimeout(resolve, 150));
     expect(calls).toBe(0);
-    expect(netns.connections().filter((it) => it.remote.port === 10)).toHaveLength(1);
-    native.closeDescriptor(fd);
-    expect(netns.connections().filter((it) => it.remote.port === 10)).toEqual([]);
+    expect(pair.netns.connections().filter((it) => it.remote.port === 10)).toHaveLength(1);
+    pair.native.closeDescriptor(fd);
+    expect(pair.netns.connections().filter((it) => it.remote.port === 10)).toEqual([]);
   });
 
   it("is not confused when the socket is closed meanwhile and its number given to another", async () => {
     const { port, accepted } = accept();
-    const fd = netns.socket(4);
+    const fd = pair.netns.socket(4);
     const first = connect(fd, "192.0.2.80", 11, 300);
-    native.closeDescriptor(fd);
-    const second = netns.socket(4);
+    pair.native.closeDescriptor(fd);
+    const second = pair.netns.socket(4);
     expect(second).toBe(fd);
     expect(await connect(second, "127.0.0.1", port)).toBeUndefined();
     expect(await first).toBe("ETIMEDOUT");
@@ -115,7 +98,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
   it("resets a socket so that its peer knows, and closes one quietly", async () => {
     const { port, accepted } = accept();
     const fate = async (act: (fd: number) => void) => {
-      const fd = netns.socket(4);
+      const fd = pair.netns.socket(4);
       expect(await connect(fd, "127.0.0.1", port)).toBeUndefined();
       await until(() => accepted.length === 1);
       const client = new Socket({ fd });
@@ -127,19 +110,19 @@ describe.skipIf(obstacle())("connectTcp", () => {
       act(accepted.pop()?.fd as number);
       return await end;
     };
-    expect(await fate((fd) => native.resetSocket(fd))).toBe("ECONNRESET");
-    expect(await fate((fd) => native.closeDescriptor(fd))).toBe("end");
+    expect(await fate((fd) => pair.native.resetSocket(fd))).toBe("ECONNRESET");
+    expect(await fate((fd) => pair.native.closeDescriptor(fd))).toBe("end");
   });
 
   it("closes and resets only what it is told to", () => {
     for (const wrong of [0, 1, 2, -1, 1.5, 2 ** 31, Number.NaN]) {
-      expect(codeOf(() => native.closeDescriptor(wrong))).toBe("ERR_INVALID_ARG");
-      expect(codeOf(() => native.resetSocket(wrong))).toBe("ERR_INVALID_ARG");
+      expect(codeOf(() => pair.native.closeDescriptor(wrong))).toBe("ERR_INVALID_ARG");
+      expect(codeOf(() => pair.native.resetSocket(wrong))).toBe("ERR_INVALID_ARG");
     }
-    expect(() => native.closeDescriptor(99_999)).toThrow("close descriptor 99999: EBADF");
-    expect(() => native.resetSocket(99_999)).toThrow("reset socket 99999: EBADF");
+    expect(() => pair.native.closeDescriptor(99_999)).toThrow("close descriptor 99999: EBADF");
+    expect(() => pair.native.resetSocket(99_999)).toThrow("reset socket 99999: EBADF");
     const file = openSync("/dev/null", "r");
-    expect(codeOf(() => native.resetSocket(file))).toBe("ENOTSOCK");
-    native.closeDescriptor(file);
+    expect(codeOf(() => pair.native.resetSocket(file))).toBe("ENOTSOCK");
+    pair.native.closeDescriptor(file);
   });
 });

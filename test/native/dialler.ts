@@ -1,7 +1,7 @@
 /** An application as pods have them, made of Node.js's own sockets, and a server for it to dial. */
 import { createServer } from "node:net";
-import { onTestFinished } from "vitest";
-import type { Netns } from "../../agent/dataplane/native.ts";
+import { expect, onTestFinished } from "vitest";
+import type { Netns, TcpConnection } from "../../agent/dataplane/native.ts";
 import type { Application, Namespace } from "./namespace.ts";
 
 export function startDialler(namespace: Namespace): Application {
@@ -21,6 +21,12 @@ export function echo(netns: Netns, family: 4 | 6): number {
   server.listen({ fd });
   onTestFinished(() => void server.close());
   return port;
+}
+
+/** The connection, of which there must be one. */
+export function only(connections: TcpConnection[]): TcpConnection {
+  expect(connections).toHaveLength(1);
+  return connections[0] as TcpConnection;
 }
 
 const DIALLER = `

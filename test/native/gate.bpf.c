@@ -78,6 +78,13 @@ int permit4(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
+/* Not to be loaded. */
+SEC("?cgroup/connect6")
+int spare6(struct bpf_sock_addr *ctx)
+{
+	return 1;
+}
+
 SEC("raw_tp/sys_enter")
 int enter(void *ctx)
 {

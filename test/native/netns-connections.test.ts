@@ -1,44 +1,28 @@
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import type { Native, Netns, TcpConnection } from "../../agent/dataplane/native.ts";
-import { dial, echo, startDialler } from "./dialler.ts";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import type { TcpConnection } from "../../agent/dataplane/native.ts";
+import { dial, echo, only, startDialler } from "./dialler.ts";
 import { type Application, bytesOf, Namespace, until } from "./namespace.ts";
-import { builtNative, obstacle } from "./scratch.ts";
+import { neighbours } from "./neighbours.ts";
+import { obstacle } from "./scratch.ts";
 
 const LISTEN = 10;
 const SYN_SENT = 2;
 
 describe.skipIf(obstacle())("connections of a network namespace", () => {
-  let native: Native;
-  let inside: Namespace;
-  let outside: Namespace;
-  let netns: Netns;
+  const pair = neighbours();
   let app: Application;
   beforeAll(() => {
-    native = builtNative();
-    inside = new Namespace();
-    outside = new Namespace();
-    inside.linkTo(outside);
-    netns = native.Netns.open(inside.path);
-    app = startDialler(inside);
-  });
-  afterAll(async () => {
-    netns?.close();
-    await inside?.remove();
-    await outside?.remove();
+    app = startDialler(pair.inside);
   });
 
-  const dialled = (port: number) => netns.connections().filter((it) => it.remote.port === port);
-  function only(connections: TcpConnection[]): TcpConnection {
-    expect(connections).toHaveLength(1);
-    return connections[0] as TcpConnection;
-  }
+  const dialled = (port: number) => pair.netns.connections().filter((it) => it.remote.port === port);
 
   it.each([
     ["IPv4", 4, "127.0.0.1", "127.0.0.1"],
     ["IPv6", 6, "::1", "::1"],
     ["v4-mapped", 4, "::ffff:127.0.0.1", "::ffff:127.0.0.1"],
   ] as const)("lists and ends exactly one %s connection of many", async (kind, listener, host, address) => {
-    const port = echo(netns, listener);
+    const port = echo(pair.netns, listener);
     const ids: { id: string; localPort: number }[] = [];
     for (let count = 0; count < 20; count++) ids.push(await dial(app, host, port));
     const listed = dialled(port);
@@ -55,10 +39,10 @@ describe.skipIf(obstacle())("connections of a network namespace", () => {
     }
     const [victim] = ids.splice(7, 1);
     const connection = only(listed.filter((it) => it.local.port === victim?.localPort));
-    expect(netns.destroy(connection)).toBe(true);
+    expect(pair.netns.destroy(connection)).toBe(true);
     expect(await app.ask(`fate ${victim?.id}`)).toBe("ECONNABORTED");
     for (const { id } of ids) expect(await app.ask(`ping ${id}`)).toBe(`ping ${id}`);
-    expect(netns.destroy(connection)).toBe(false);
+    expect(pair.netns.destroy(connection)).toBe(false);
   });
 
   it.each([
@@ -66,61 +50,63 @@ describe.skipIf(obstacle())("connections of a network namespace", () => {
     ["IPv6", 6, "::1"],
     ["v4-mapped", 4, "::ffff:127.0.0.1"],
   ] as const)("leaves a new %s connection alone that has the tuple of a former one", async (_, family, host) => {
-    const port = echo(netns, family);
+    const port = echo(pair.netns, family);
     const first = await dial(app, host, port);
     const former = only(dialled(port));
     expect(await app.ask(`reset ${first.id}`)).toBe("reset");
     await until(() => dialled(port).length === 0);
-    expect(netns.destroy(former)).toBe(false);
+    expect(pair.netns.destroy(former)).toBe(false);
     const second = await dial(app, host, port, first.localPort);
     const { cookie, ...place } = only(dialled(port));
     expect(place).toMatchObject({ local: former.local, remote: former.remote });
     expect(cookie).not.toBe(former.cookie);
-    expect(netns.destroy(former)).toBe(false);
+    expect(pair.netns.destroy(former)).toBe(false);
     expect(await app.ask(`ping ${second.id}`)).toBe(`ping ${second.id}`);
-    expect(netns.destroy({ ...place, cookie })).toBe(true);
+    expect(pair.netns.destroy({ ...place, cookie })).toBe(true);
     expect(await app.ask(`fate ${second.id}`)).toBe("ECONNABORTED");
   });
 
   it("ends a connection whose socket is bound to an interface", async () => {
-    const port = echo(netns, 4);
+    const port = echo(pair.netns, 4);
     const script = `
 import socket
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
 s.connect(("127.0.0.1", ${port})); print("connected", flush=True)
 try: s.recv(1)
 except OSError as error: print(error.errno, flush=True)`;
-    const bound = inside.start("python3", "-c", script);
+    const bound = pair.inside.start("python3", "-c", script);
     expect(await bound.line()).toBe("connected");
     const connection = only(dialled(port));
     expect(connection.interfaceIndex).toBe(1);
-    expect(netns.destroy({ ...connection, interfaceIndex: 0 })).toBe(false);
-    expect(netns.destroy(connection)).toBe(true);
+    expect(pair.netns.destroy({ ...connection, interfaceIndex: 0 })).toBe(false);
+    expect(pair.netns.destroy(connection)).toBe(true);
     expect(await bound.line()).toBe("103"); // ECONNABORTED
   });
 
   it("lists and ends a connect that nobody answers, and lists no listener and no TIME_WAIT", async () => {
-    const port = echo(netns, 4);
+    const port = echo(pair.netns, 4);
     const { id } = await dial(app, "127.0.0.1", port);
-    const fd = netns.socket(4);
+    const fd = pair.netns.socket(4);
     const done = new Promise<unknown>((resolve) => {
-      native.connectTcp(fd, bytesOf("192.0.2.77"), 9, 60_000, resolve);
+      pair.native.connectTcp(fd, bytesOf("192.0.2.77"), 9, 60_000, resolve);
     });
     const pending = only(dialled(9));
     expect(pending.state).toBe(SYN_SENT);
-    expect(netns.destroy(pending)).toBe(true);
+    expect(pair.netns.destroy(pending)).toBe(true);
     expect(await done).toMatchObject({ code: "ECONNABORTED" });
-    native.closeDescriptor(fd);
+    pair.native.closeDescriptor(fd);
     // The side that closes first is in TIME_WAIT.
     expect(await app.ask(`ping ${id}`)).toBe(`ping ${id}`);
-    await inside.node(`const s = require("node:net").connect(${port}, "127.0.0.1", () => s.end().resume());`);
-    await until(() => inside.run("ss", "-Htn", "state", "time-wait").includes(`:${port}`));
+    await pair.inside.node(
+      `const s = require("node:net").connect(${port}, "127.0.0.1", () => s.end().resume());`,
+    );
+    await until(() => pair.inside.run("ss", "-Htn", "state", "time-wait").includes(`:${port}`));
     expect(only(dialled(port))).toMatchObject({ state: 1 });
-    expect(netns.connections().filter((it) => it.state === LISTEN)).toEqual([]);
+    expect(pair.netns.connections().filter((it) => it.state === LISTEN)).toEqual([]);
   });
 
   it("refuses a connection that would not name one socket", async () => {
-    const port = echo(netns, 4);
+    const port = echo(pair.netns, 4);
     const { id } = await dial(app, "127.0.0.1", port);
     const it4 = only(dialled(port));
     const wrong: [object, RegExp][] = [
@@ -135,7 +121,7 @@ except OSError as error: print(error.errno, flush=True)`;
       [{ ...it4, interfaceIndex: undefined }, /interfaceIndex must be a number/],
     ];
     for (const [connection, message] of wrong) {
-      expect(() => netns.destroy(connection as TcpConnection)).toThrow(message);
+      expect(() => pair.netns.destroy(connection as TcpConnection)).toThrow(message);
     }
     expect(await app.ask(`ping ${id}`)).toBe(`ping ${id}`);
   });
@@ -143,10 +129,10 @@ except OSError as error: print(error.errno, flush=True)`;
   it("lists 10,000 connections, each once", async () => {
     const crowd = new Namespace();
     onTestFinished(() => crowd.remove());
-    const opened = native.Netns.open(crowd.path);
+    const opened = pair.native.Netns.open(crowd.path);
     const accepted: number[] = [];
     const { fd, port } = opened.listen(4, 4096);
-    const acceptor = new native.Acceptor(
+    const acceptor = new pair.native.Acceptor(
       fd,
       (it) => accepted.push(it),
       (error) => expect.fail(error.message),
@@ -159,7 +145,7 @@ except OSError as error: print(error.errno, flush=True)`;
           dialling.push(socket);
           return new Promise<void>((resolve, reject) => {
             const done = (error?: Error) => (error === undefined ? resolve() : reject(error));
-            native.connectTcp(socket, bytesOf("127.0.0.1"), port, 10_000, done);
+            pair.native.connectTcp(socket, bytesOf("127.0.0.1"), port, 10_000, done);
           });
         }),
       );
@@ -171,7 +157,7 @@ except OSError as error: print(error.errno, flush=True)`;
     expect(new Set(listed.map((it) => it.cookie)).size).toBe(10_000);
     expect(listed).toHaveLength(10_000);
     acceptor.close();
-    for (const it of [...accepted, ...dialling]) native.resetSocket(it);
+    for (const it of [...accepted, ...dialling]) pair.native.resetSocket(it);
     expect(opened.connections()).toEqual([]);
     opened.close();
   });

@@ -1,56 +1,40 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import type { Native, Netns, TcpConnection } from "../../agent/dataplane/native.ts";
-import { dial, echo, startDialler } from "./dialler.ts";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import type { Netns } from "../../agent/dataplane/native.ts";
+import { dial, echo, only, startDialler } from "./dialler.ts";
 import { type Application, bytesOf, codeOf, descriptorCount, Namespace } from "./namespace.ts";
-import { builtNative, obstacle, outputOf, projectRoot } from "./scratch.ts";
+import { neighbours } from "./neighbours.ts";
+import { obstacle, outputOf, projectRoot } from "./scratch.ts";
 
 describe.skipIf(obstacle())("a network namespace", () => {
-  let native: Native;
-  let inside: Namespace;
-  let outside: Namespace;
-  let netns: Netns;
+  const pair = neighbours();
   let app: Application;
   beforeAll(() => {
-    native = builtNative();
-    inside = new Namespace();
-    outside = new Namespace();
-    inside.linkTo(outside);
-    netns = native.Netns.open(inside.path);
-    app = startDialler(inside);
-  });
-  afterAll(async () => {
-    netns?.close();
-    await inside?.remove();
-    await outside?.remove();
+    app = startDialler(pair.inside);
   });
 
-  const dialled = (port: number) => netns.connections().filter((it) => it.remote.port === port);
-  function only(connections: TcpConnection[]): TcpConnection {
-    expect(connections).toHaveLength(1);
-    return connections[0] as TcpConnection;
-  }
+  const dialled = (port: number) => pair.netns.connections().filter((it) => it.remote.port === port);
 
   it("is opened by its path, and nothing else is", () => {
-    const fifo = join(inside.directory, "fifo");
+    const fifo = join(pair.inside.directory, "fifo");
     execFileSync("mkfifo", [fifo]);
-    expect(codeOf(() => native.Netns.open("/proc/self/ns/nothing"))).toBe("ENOENT");
+    expect(codeOf(() => pair.native.Netns.open("/proc/self/ns/nothing"))).toBe("ENOENT");
     for (const path of [fifo, "/etc/passwd", "/proc/self/ns/mnt", "/"]) {
-      expect(() => native.Netns.open(path)).toThrow(`open network namespace ${path}: EINVAL`);
+      expect(() => pair.native.Netns.open(path)).toThrow(`open network namespace ${path}: EINVAL`);
     }
-    expect(() => new (native.Netns as unknown as new () => Netns)()).toThrow("call Netns.open");
+    expect(() => new (pair.native.Netns as unknown as new () => Netns)()).toThrow("call Netns.open");
   });
 
   it("has the cookie that programs inside read, and leaves the caller in its own", async () => {
     const load = `import(${JSON.stringify(join(projectRoot, "agent/dataplane/native.ts"))})`;
     const script = `${load}.then(({ loadNative }) => console.log(String(loadNative().netnsCookie())))`;
-    const [before, own] = [readlinkSync("/proc/thread-self/ns/net"), native.netnsCookie()];
-    expect(netns.cookie).toBe(BigInt(await inside.node(script)));
-    netns.connections();
-    expect(netns.cookie).not.toBe(own);
-    expect(native.netnsCookie()).toBe(own);
+    const [before, own] = [readlinkSync("/proc/thread-self/ns/net"), pair.native.netnsCookie()];
+    expect(pair.netns.cookie).toBe(BigInt(await pair.inside.node(script)));
+    pair.netns.connections();
+    expect(pair.netns.cookie).not.toBe(own);
+    expect(pair.native.netnsCookie()).toBe(own);
     expect(readlinkSync("/proc/thread-self/ns/net")).toBe(before);
   });
 
@@ -61,9 +45,9 @@ describe.skipIf(obstacle())("a network namespace", () => {
         ...[`--bounding-set=-${capability}`, `--inh-caps=-${capability}`, process.execPath, "-e"],
         `${load}.then(({ loadNative }) => { try { ${script} } catch (error) { console.log(error.message); } });`,
       ]);
-    const open = `loadNative().Netns.open(${JSON.stringify(inside.path)})`;
+    const open = `loadNative().Netns.open(${JSON.stringify(pair.inside.path)})`;
     expect(await without("sys_admin", open)).toBe("enter network namespace: EPERM");
-    const { localPort } = await dial(app, "127.0.0.1", echo(netns, 4));
+    const { localPort } = await dial(app, "127.0.0.1", echo(pair.netns, 4));
     const list = `const netns = ${open}; const all = netns.connections(); console.log(all.length > 0);`;
     const destroy = `netns.destroy(all.find((it) => it.local.port === ${localPort}));`;
     expect(await without("net_admin", list + destroy)).toBe("true\nend connection: EPERM");
@@ -72,25 +56,25 @@ describe.skipIf(obstacle())("a network namespace", () => {
   it.each([4, 6] as const)("has listeners of family %i that only it reaches", async (family) => {
     const loopback = family === 4 ? "127.0.0.1" : "::1";
     const address = family === 4 ? "192.0.2.1" : "2001:db8::1";
-    const port = echo(netns, family);
+    const port = echo(pair.netns, family);
     const { id } = await dial(app, loopback, port);
     expect(await app.ask(`ping ${id}`)).toBe(`ping ${id}`);
     expect(await app.ask(`dial x ${address} ${port}`)).toBe("ECONNREFUSED");
     // Neither a neighbour on its link nor who made it.
     const script = `require("node:net").connect(${port}, process.argv[1]).on("error", (error) => console.log(error.code));`;
-    const neighbour = ["nsenter", `--net=${outside.path}`, process.execPath, "-e", script];
+    const neighbour = ["nsenter", `--net=${pair.outside.path}`, process.execPath, "-e", script];
     expect(execFileSync("env", [...neighbour, address], { encoding: "utf8" }).trim()).toBe("ECONNREFUSED");
     expect(await outputOf(process.execPath, ["-e", script, loopback])).toBe("ECONNREFUSED");
   });
 
   it("keeps a family 6 listener to IPv6", async () => {
-    expect(await app.ask(`dial x 127.0.0.1 ${echo(netns, 6)}`)).toBe("ECONNREFUSED");
-    expect(await app.ask(`dial x ::ffff:127.0.0.1 ${echo(netns, 6)}`)).toBe("ECONNREFUSED");
+    expect(await app.ask(`dial x 127.0.0.1 ${echo(pair.netns, 6)}`)).toBe("ECONNREFUSED");
+    expect(await app.ask(`dial x ::ffff:127.0.0.1 ${echo(pair.netns, 6)}`)).toBe("ECONNREFUSED");
   });
 
   it("makes sockets that dial from its addresses", async () => {
     const script = `require("node:net").createServer((socket) => socket.end(socket.remoteAddress)).listen(7000, "::", () => console.log("up"));`;
-    const server = outside.start(process.execPath, "-e", script);
+    const server = pair.outside.start(process.execPath, "-e", script);
     expect(await server.line()).toBe("up");
     const cases = [
       [4, "192.0.2.2", "::ffff:192.0.2.1"],
@@ -98,10 +82,10 @@ describe.skipIf(obstacle())("a network namespace", () => {
       [6, "192.0.2.2", "::ffff:192.0.2.1"],
     ] as const;
     for (const [family, address, source] of cases) {
-      const fd = netns.socket(family);
+      const fd = pair.netns.socket(family);
       await new Promise<void>((resolve, reject) => {
         const done = (error?: Error) => (error === undefined ? resolve() : reject(error));
-        native.connectTcp(fd, bytesOf(address), 7000, 5000, done);
+        pair.native.connectTcp(fd, bytesOf(address), 7000, 5000, done);
       });
       const { Socket } = await import("node:net");
       const answer = await new Promise((resolve) =>
@@ -112,10 +96,10 @@ describe.skipIf(obstacle())("a network namespace", () => {
   });
 
   it("gives sockets and listeners that programs it starts do not inherit", () => {
-    const { fd } = netns.listen(4, 1);
-    for (const made of [fd, netns.socket(4), netns.socket(6)]) {
+    const { fd } = pair.netns.listen(4, 1);
+    for (const made of [fd, pair.netns.socket(4), pair.netns.socket(6)]) {
       expect(readFileSync(`/proc/self/fdinfo/${made}`, "utf8")).toMatch(/^flags:\s+02004002$/m);
-      native.closeDescriptor(made);
+      pair.native.closeDescriptor(made);
     }
   });
 
@@ -123,29 +107,29 @@ describe.skipIf(obstacle())("a network namespace", () => {
     const bare = new Namespace();
     onTestFinished(() => bare.remove());
     bare.run("ip", "link", "set", "lo", "down");
-    const opened = native.Netns.open(bare.path);
+    const opened = pair.native.Netns.open(bare.path);
     expect(() => opened.listen(6, 1)).toThrow("listen on IPv6 loopback: EADDRNOTAVAIL");
     bare.run("ip", "link", "set", "lo", "up");
     bare.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6");
     expect(() => opened.listen(6, 1)).toThrow("listen on IPv6 loopback: EADDRNOTAVAIL");
-    native.closeDescriptor(opened.listen(4, 1).fd);
+    pair.native.closeDescriptor(opened.listen(4, 1).fd);
     opened.close();
     opened.close();
     expect(codeOf(() => opened.listen(4, 1))).toBe("ERR_CLOSED");
   });
 
   it("leaves no descriptor and no thread behind", async () => {
-    const port = echo(netns, 4);
+    const port = echo(pair.netns, 4);
     await dial(app, "127.0.0.1", port);
     const gone = { ...only(dialled(port)), cookie: 1n };
     const threads = () => readFileSync("/proc/self/status", "utf8").match(/^Threads:\s+(\d+)$/m)?.[1];
     const use = () => {
-      const opened = native.Netns.open(inside.path);
-      native.closeDescriptor(opened.listen(4, 8).fd);
-      native.closeDescriptor(opened.socket(6));
+      const opened = pair.native.Netns.open(pair.inside.path);
+      pair.native.closeDescriptor(opened.listen(4, 8).fd);
+      pair.native.closeDescriptor(opened.socket(6));
       opened.connections();
       opened.destroy(gone);
-      for (const path of ["/etc/passwd", "/nonexistent"]) codeOf(() => native.Netns.open(path));
+      for (const path of ["/etc/passwd", "/nonexistent"]) codeOf(() => pair.native.Netns.open(path));
       opened.close();
     };
     use();

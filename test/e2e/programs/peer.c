@@ -7,6 +7,8 @@
  * client has no more to send, it is told that everything has arrived: its connection is closed.
  */
 #define _GNU_SOURCE
+#include "listen.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -34,19 +36,6 @@ static void watch(int epoll, int fd, enum role role)
 		exit(1);
 	}
 	roles[fd] = role;
-}
-
-static int listen_on(int port)
-{
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 4096) < 0) {
-		perror("listen");
-		exit(1);
-	}
-	return fd;
 }
 
 static void take(int epoll, int listener)

@@ -6,6 +6,8 @@
  * It never resets: a client whose connect() succeeded must not hear otherwise.
  */
 #define _GNU_SOURCE
+#include "listen.h"
+
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -14,19 +16,6 @@
 #include <unistd.h>
 
 #define PORTS 256
-
-static int listen_on(int port)
-{
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 4096) < 0) {
-		perror("listen");
-		exit(1);
-	}
-	return fd;
-}
 
 int main(int argc, char **argv)
 {

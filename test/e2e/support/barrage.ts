@@ -48,13 +48,6 @@ export async function dialMany(from: Shooter, targets: readonly Target[], pace: 
   return await barrage(from, targets, pace).ended;
 }
 
-/** One target, many times. */
-export async function dialTimes(from: Shooter, target: Target, rounds: number): Promise<Counts> {
-  const [counts] = (await dialMany(from, [target], { rounds })).targets;
-  if (counts === undefined) throw new Error("dial: the barrage reported no target");
-  return counts;
-}
-
 /** A barrage that runs until it is stopped. */
 export interface Barrage {
   /** By target, what the last connect said; undefined before the first. */

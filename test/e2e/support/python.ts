@@ -102,3 +102,13 @@ export function startPython<T>(
     end: () => child.kill("SIGKILL"),
   };
 }
+
+/** A script: holds one connection to its argument, and says what comes back at first and after each line. */
+export const HOLD = `
+connection = connect(arguments[0], 80)
+def talk():
+    connection.sendall(b"hello\\n")
+    return connection.recv(200).decode()
+say(talk())
+while sys.stdin.readline():
+    say(outcome(talk))`;

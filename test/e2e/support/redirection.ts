@@ -24,7 +24,6 @@ export interface RedirectionOptions {
   /** `node` is in the node's namespace: its cookie is the one that has no listener. */
   readonly pods: { readonly known: readonly PodHandle[]; readonly node: PodHandle };
   readonly verdicts: Verdicts;
-  readonly maxEntries?: Readonly<Record<string, number>>;
 }
 
 export class Redirection {
@@ -38,7 +37,7 @@ export class Redirection {
   readonly #verdicts: Verdicts;
 
   /** Attaches nothing yet. */
-  constructor(lab: Lab, { pods, verdicts, maxEntries }: RedirectionOptions) {
+  constructor(lab: Lab, { pods, verdicts }: RedirectionOptions) {
     const native = loadNative();
     this.nodeCookie = realPod(lab, pods.node, {}).netnsCookies[0] ?? 0n;
     this.kernel = new Kernel(native, {
@@ -47,7 +46,6 @@ export class Redirection {
       cgroupLevel: mountDepth(native, lab.cgroupRoot),
       nodeNetnsCookie: this.nodeCookie,
       eventsPerSecond: 1000,
-      ...(maxEntries && { maxEntries }),
     });
     this.table = new RedirectTable(this.kernel.maps);
     this.listeners = new Listeners(this.kernel.maps.listeners);

@@ -1,7 +1,7 @@
 /** A lab with the real agent in it, and callers that dial: what the tests of documented behaviour stand on. */
 import { expect, vi } from "vitest";
 import { leftovers } from "../../lab/cleanup.ts";
-import { must, run } from "../../lab/command.ts";
+import { must } from "../../lab/command.ts";
 import type { KubeObject, Service } from "../../lab/kube-objects.ts";
 import { type Lab, startLab } from "../../lab/lab.ts";
 import type { PodHandle } from "../../lab/pod-handle.ts";
@@ -168,20 +168,12 @@ export class Stage {
   }
 
   /** The real kubectl. */
-  kubectl(args: readonly string[], options: { input?: string; env?: Record<string, string> } = {}) {
-    return must(["kubectl", ...args], this.#kubectlOptions(options));
-  }
-
-  /** kubectl where it may fail. */
-  tryKubectl(args: readonly string[], options: { input?: string } = {}) {
-    return run(["kubectl", ...args], this.#kubectlOptions(options));
-  }
-
-  #kubectlOptions({ input, env }: { input?: string; env?: Record<string, string> }) {
-    return {
-      env: { ...process.env, ...env, KUBECONFIG: this.lab.kubeconfigPath },
-      ...(input === undefined ? {} : { input }),
-    };
+  kubectl(
+    args: readonly string[],
+    { env, ...options }: { input?: string; env?: Record<string, string> } = {},
+  ) {
+    const environment = { ...process.env, ...env, KUBECONFIG: this.lab.kubeconfigPath };
+    return must(["kubectl", ...args], { ...options, env: environment });
   }
 
   /** Leaves nothing behind, and says so. */

@@ -7,7 +7,7 @@ import { decodeProtobuf, protobufType } from "./protobuf.ts";
 import { badRequest, bodyTooLarge, unsupportedMediaType } from "./status.ts";
 
 /** What the real server takes. */
-export const maxBodyBytes = 3 * 1024 * 1024;
+const maxBodyBytes = 3 * 1024 * 1024;
 
 export function mediaType(request: IncomingMessage): string {
   return (request.headers["content-type"] ?? "application/json").split(";")[0]?.trim().toLowerCase() ?? "";

@@ -92,6 +92,18 @@ describe.skipIf(skipped !== undefined)(
       ]);
     });
 
+    test("only the agent has a token for the API", () => {
+      const { automountServiceAccountToken, containers, volumes } = daemonSet().spec.template.spec;
+      expect(automountServiceAccountToken).toBe(false);
+      const [{ name }] = volumes.filter((volume: Manifest) => volume.projected !== undefined);
+      const holders = containers.filter(({ volumeMounts }: Manifest) =>
+        volumeMounts.some((mount: Manifest) => mount.name === name),
+      );
+      expect(holders.map((container: Manifest) => container.name)).toEqual(["agent"]);
+      const [{ mountPath }] = holders[0].volumeMounts.filter((mount: Manifest) => mount.name === name);
+      expect(mountPath).toBe("/var/run/secrets/kubernetes.io/serviceaccount");
+    });
+
     test("without the proxy there is no broker, and the agent is not told of one", () => {
       const { containers, volumes } = daemonSet("--set", "proxy.enabled=false").spec.template.spec;
       expect(containers.map(({ name }: Manifest) => name)).toEqual(["agent"]);

@@ -1,5 +1,6 @@
 /** Whatever the API server or the way to it does, a reflector comes back to what is true. */
 import { describe, expect, test } from "vitest";
+import { randomFrom } from "../policy/random-expression.ts";
 import { pause, rig, WIDGETS, type Widget, waitFor } from "./rig.ts";
 
 type Rig = Awaited<ReturnType<typeof rig>>;
@@ -277,9 +278,9 @@ test("an error is said once, however often it comes back, and its end too", asyn
 });
 
 test("whatever fails in whatever order, it ends with what the server has", async () => {
-  const seed = Date.now() % 2 ** 31;
-  console.log(`seed ${seed}`);
-  const random = generator(seed);
+  const seed = Number(process.env.PODGATE_SEED ?? Date.now() % 2 ** 31);
+  console.log(`reflector-faults.test.ts: PODGATE_SEED=${seed}`);
+  const random = randomFrom(seed);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const it = await rig({ speed: 200, bookmarkSeconds: 0.02, historySize: 50 });
   const { faults, store } = it.server;
@@ -320,15 +321,6 @@ test("whatever fails in whatever order, it ends with what the server has", async
   it.create("last");
   await it.has("last");
 });
-
-/** Numbers from 0 to 1 that a seed repeats (a linear congruence is random enough for faults). */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 test("stop ends it, also while it waits and while a watch is open", async () => {
   const waiting = await rig({ speed: 1 });

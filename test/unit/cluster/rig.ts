@@ -1,5 +1,5 @@
 /** An API server with faults, a clock that runs faster than the wall's, and objects to put into the one. */
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 import type { Access } from "../../../agent/cluster/access.ts";
 import { Api } from "../../../agent/cluster/api.ts";
 import type { Fields } from "../../../agent/cluster/fields.ts";
@@ -74,13 +74,11 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-const closers: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
+/** At the end of the test that runs; what was made last is closed first. */
 export function atEnd(close: () => Promise<unknown>): void {
-  closers.push(close);
+  onTestFinished(async () => {
+    await close();
+  });
 }
 
 export async function startServer(options: ApiServerOptions = {}): Promise<ApiServer> {

@@ -139,6 +139,7 @@ test("of every policy the rule shown as deciding is the one that decided, and th
 });
 
 test("whatever is named as a way out is one", () => {
+  let named = 0;
   fc.assert(
     fc.property(question, (asked) => {
       const { world, caller, place } = setUp(asked);
@@ -146,9 +147,12 @@ test("whatever is named as a way out is one", () => {
       if (outcome !== "deny") expect([remedies, advice]).toEqual([[], undefined]);
       else if (remedies.length === 0) expect(advice).not.toBe("");
       for (const remedy of remedies) expect(outcomeAfter(world, caller, place, remedy.change)).toBe(true);
+      if (remedies.length > 0) named += 1;
     }),
-    { numRuns: 200 },
+    { numRuns: 400 },
   );
+  // Few questions have one: most are let in, or refused whoever asks.
+  expect(named).toBeGreaterThan(0);
 });
 
 test("the verdicts shown as the kernel's are those of each pod by itself", () => {

@@ -1,10 +1,13 @@
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readVerdictLine, type VerdictLine } from "../../../agent/verdict/line.ts";
 import { VerdictTable } from "../../../agent/verdict/table.ts";
 import { lineOf, record } from "./lines.ts";
 
 beforeAll(() => {
   vi.stubEnv("TZ", "UTC");
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
 });
 
 function read(parts: Parameters<typeof lineOf>[0] = {}): VerdictLine {

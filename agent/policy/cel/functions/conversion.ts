@@ -94,7 +94,7 @@ export function decodeText(bytes: Uint8Array): string | Failure {
   }
 }
 
-export function formatDouble(value: number): string {
+function formatDouble(value: number): string {
   if (Number.isFinite(value) || Number.isNaN(value)) return String(value);
   return value > 0 ? "+Inf" : "-Inf";
 }

@@ -33,7 +33,7 @@ export const STANDARD = [
   })),
 ];
 
-export function codePoints(text: string): number {
+function codePoints(text: string): number {
   let count = text.length;
   for (let index = 1; index < text.length; index++) {
     // The first halves of pairs, in well-formed text.

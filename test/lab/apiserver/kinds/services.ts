@@ -57,7 +57,7 @@ function withDefaults(spec: JsonObject): JsonObject {
   };
 }
 
-export function isExternal(type: unknown): boolean {
+function isExternal(type: unknown): boolean {
   return type === "NodePort" || type === "LoadBalancer";
 }
 

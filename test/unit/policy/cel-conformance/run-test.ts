@@ -16,7 +16,7 @@ export interface Expected {
 }
 
 /** What the test wants; undefined where it is made of what our layer does not have. */
-export function expectedOf(test: SimpleTest): Expected | undefined {
+function expectedOf(test: SimpleTest): Expected | undefined {
   const { case: kind, value } = test.resultMatcher;
   if (kind === "evalError" || kind === "anyEvalErrors")
     return { error: true, text: undefined, type: undefined };
@@ -28,7 +28,7 @@ export function expectedOf(test: SimpleTest): Expected | undefined {
   return { error: false, text: wanted === undefined ? undefined : asText(wanted), type };
 }
 
-export function outcomeOf(test: SimpleTest): Outcome {
+function outcomeOf(test: SimpleTest): Outcome {
   const variables = new Map<string, VariableType>();
   const values = new Map<string, Value>();
   for (const { name, declKind } of test.typeEnv) {

@@ -1,47 +1,14 @@
-/** Expressions that a tenant might write to stop the agent, to confuse it or to be let in. */
-
-const nested = (depth: number, inner: string) => {
-  let text = inner;
-  for (let level = 0; level < depth; level++) text = `[1, 2, 3, 4, 5, 6, 7, 8, 9].map(x${level}, ${text})`;
-  return text;
-};
-const digits = "[0,1,2,3,4,5,6,7,8,9]";
-const matching = (pattern: string) => `conn.pod.annotations["a"].matches(${JSON.stringify(pattern)})`;
+/** Expressions that a tenant might write to stop the agent, to confuse it or to be let in, with all the functions there are. */
+import { hostileExpressions } from "../hostile-expressions.ts";
 
 export const hostile: readonly [title: string, text: string][] = [
-  ["a megabyte of text", `"${"a".repeat(1_000_000)}" == ""`],
-  ["a megabyte of terms", `true${" || true".repeat(131_072)}`],
-  ["10,000 parentheses", `${"(".repeat(10_000)}true${")".repeat(10_000)}`],
-  ["2,000 parentheses", `${"(".repeat(2_000)}true${")".repeat(2_000)}`],
-  ["4,000 exclamation marks", `${"!".repeat(4_000)}true`],
-  ["1,000 exclamation marks", `${"!".repeat(1_000)}false`],
-  ["4,000 minus signs", `${"-".repeat(4_000)}1 == 1`],
-  ["a chain of ||", `true${"||true".repeat(680)}`],
-  ["a chain of &&", `true${"&&true".repeat(680)}`],
-  ["a chain of +", `1${"+1".repeat(2_000)} > 0`],
-  ["a chain of ?:", `${"true?true:".repeat(400)}true`],
-  ["a chain of fields", `conn${".a".repeat(2_000)}`],
-  ["a chain of keys", `conn.pod.annotations${".a".repeat(1_000)} == ""`],
+  ...hostileExpressions("conn.pod"),
   ["a chain of keys of anything", `vars.any${".a".repeat(1_000)} == ""`],
-  ["a chain of indexes", `[1]${"[0]".repeat(1_300)} == 1`],
   ["a chain of calls", `conn.pod.name${".trim()".repeat(500)} == ""`],
-  ["nested lists", `${"[".repeat(2_000)}${"]".repeat(2_000)} == []`],
-  ["nested maps", `${'{"a":'.repeat(800)}1${"}".repeat(800)} == {}`],
   ["nested calls", `${"string(".repeat(500)}1${")".repeat(500)} == ""`],
-  ["map over map, five deep", `${nested(5, "1")} != []`],
-  ["10^8 rounds", `${digits}.all(a,${digits}.all(b,${digits}.all(c,${digits}.all(d,true))))`],
-  ["a million rounds in two", `[${"1,".repeat(999)}1].all(a, [${"1,".repeat(999)}1].all(b, true))`],
-  ["250,000 rounds in two", `[${"1,".repeat(499)}1].all(a, [${"1,".repeat(499)}1].all(b, true))`],
   ["a million rounds over ranges", "lists.range(1000).all(a, lists.range(1000).all(b, a + b >= 0))"],
-  [
-    "annotations to the third",
-    "conn.pod.annotations.all(a, conn.pod.annotations.all(b, conn.pod.annotations.all(c, true)))",
-  ],
   ["anything to the second", "vars.any.all(a, vars.any.all(b, a == b))"],
   ["an error in every round", "conn.pod.annotations.exists(a, conn.pod.annotations.exists(b, {}[a] == b))"],
-  ["a text doubled 25 times", `["a"]${".map(x, x + x)".repeat(25)}[0].contains("b")`],
-  ["a list doubled 25 times", `[[1]]${".map(x, x + x)".repeat(25)}.size() > 0`],
-  ["lists of lists of lists", `["a"]${".map(x, [x, x])".repeat(25)} == []`],
   ["a text replaced into itself", `"aaaaaaaaaa"${'.replace("a", "aaaaaaaaaa")'.repeat(20)} == ""`],
   ["a text joined with itself", `conn.pod.name${'.split("").join(conn.pod.name)'.repeat(10)} == ""`],
   ["a text escaped again and again", `conn.pod.name${".escapeUrl()".repeat(60)} == ""`],
@@ -64,26 +31,6 @@ export const hostile: readonly [title: string, text: string][] = [
     "a range of addresses in every round",
     `lists.range(1000).all(i, inCidrRanges(conn.client_ip, [${'"192.0.2.0/24",'.repeat(100)}"::/0"]))`,
   ],
-  ["a long needle in a long text", `conn.pod.annotations["a"].contains("${"a".repeat(3_500)}b")`],
-  ["2,000 list elements", `conn.pod.name in [${'"",'.repeat(1_200)}""]`],
-  ["40 arguments", `size(${"1,".repeat(40)}1) == 1`],
-  ["a nested quantifier", matching("^(a+)+$")],
-  ["overlapping quantifiers", matching("(x+x+)+y")],
-  ["many stars", matching(`${".*".repeat(60)}b`)],
-  ["500 optional letters", matching("(a?){500}a{500}")],
-  ["repeated repetition", matching("((a{100}){100}){100}")],
-  ["repetition beyond RE2's", matching("a{1001}")],
-  ["a large class, repeated", matching("(\\pL{1000})".repeat(20))],
-  ["many large classes", matching("[^\\pL\\pN\\pS]".repeat(19))],
-  ["classes in a group, repeated", matching("([\\pL\\pN][\\pL\\pN][\\pL\\pN]){60}$")],
-  [
-    "15 patterns of large classes",
-    Array.from({ length: 15 }, (_, i) => matching(`${"[^\\pL\\pN]".repeat(18)}${i}`))
-      .join("||")
-      .slice(0, 4_000),
-  ],
-  ["an exponential automaton", matching("[ab]*a[ab]{100}$")],
-  ["a pattern of 4,000 letters", matching("a".repeat(3_900))],
   ["a pattern out of an annotation", 'conn.pod.name.matches(conn.pod.annotations["a"])'],
   ["a pattern built from parts", 'conn.pod.annotations["a"].matches("(a+" + ")+$")'],
   [
@@ -94,37 +41,19 @@ export const hostile: readonly [title: string, text: string][] = [
     "built patterns of large classes",
     `["a", "b", "c", "d", "e", "f"].exists(x, conn.pod.name.matches(x + "${"\\\\pL\\\\pN".repeat(10)}"))`,
   ],
-  [
-    "matching in two loops",
-    'conn.pod.annotations.exists(a, conn.pod.annotations.exists(b, a.matches("(a|b){0,60}c")))',
-  ],
-  ["__proto__", "conn.__proto__ == conn.__proto__"],
-  ["a constructor's constructor", `conn.constructor.constructor("return true")()`],
-  ["the constructor of a text", `conn.pod.name.constructor == ""`],
   ["the prototype of anything", "vars.any.__proto__ == vars.any.constructor"],
-  ["a map with __proto__", '{"__proto__": true}.__proto__'],
   ["JSON with __proto__", `json.decode('{"__proto__": {"admin": true}}').admin == true`],
   ["a query string with __proto__", `queryString.decode("__proto__=a&constructor=b").toString == ""`],
-  ["a map with toString", '{"a": true}.toString'],
-  ["a lone surrogate", `"\ud800" == "\udfff"`],
-  ["a lone surrogate, escaped", '"\\ud800" == ""'],
   ["a surrogate made of halves", `"😀".split("")[0].matches("^.$") && "😀".reverse() == "x"`],
-  ["a code point out of range", '"\\U00110000" == ""'],
   ["invalid UTF-8", 'string(b"\\xff\\xfe") == ""'],
-  ["a null character", `"\0" == "" || \0true`],
-  ["an unterminated text", `"${"\\".repeat(4_000)}`],
   ["unterminated bytes", `b"${"a".repeat(4_000)}`],
   ["4,000 back quotes", "`".repeat(4_000)],
   ["4,000 dots", ".".repeat(4_000)],
   ["1,300 leading dots", "(.a".repeat(1_300)],
   ["slashes that begin no comment", "/ ".repeat(2_000)],
-  ["a number of 4,000 digits", `${"9".repeat(4_000)} > 0`],
   ["a text of 3,000 digits made an int", `int("${"9".repeat(3_000)}") > 0`],
   ["a duration of 3,000 digits", `duration("${"9".repeat(3_000)}h") > duration("1s")`],
   ["a timestamp of 3,000 digits", `timestamp("${"9".repeat(3_000)}") > timestamp(0)`],
-  ["an exponent beyond all numbers", "1e999999999 > 0.0"],
   ["the smallest integer, negated", "-(-9223372036854775808) > 0"],
   ["the smallest integer divided", "-9223372036854775808 / -1 > 0"],
-  ["every reserved word", "while(true) || function() || import"],
-  ["an error thrown as a value", "[1].map(x, 1 / 0)[0] == 1"],
 ];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { compileExpression } from "../../../../agent/policy/cel/compile.ts";
+import { milliseconds } from "../cpu-time.ts";
 import { environment, values } from "./builders.ts";
 import { hostile } from "./hostile-expressions.ts";
 
@@ -21,16 +22,6 @@ const tooLarge = caller(
   new Map(Array.from({ length: 20_000 }, (_, index) => [`a${index}`, "a".repeat(500)])),
   Array.from({ length: 20_000 }, () => "a".repeat(50)),
 );
-
-/** The median of a few runs: another process on the machine may take the processor in one of them. */
-function milliseconds(work: () => void): number {
-  const times = Array.from({ length: 5 }, () => {
-    const start = performance.now();
-    work();
-    return performance.now() - start;
-  });
-  return times.sort((a, b) => a - b)[2] ?? Number.POSITIVE_INFINITY;
-}
 
 describe(`${hostile.length} hostile expressions`, () => {
   it.each(hostile)("%s is read and evaluated in under 20 ms", (_title, text) => {
