@@ -26,6 +26,8 @@ import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
 import { lossReport } from "./verdict/losses.ts";
+import { metricsPage } from "./verdict/metrics.ts";
+import { type MetricsAddress, serveMetrics } from "./verdict/metrics-server.ts";
 import { Rejections } from "./verdict/rejections.ts";
 
 export interface AgentOptions {
@@ -38,6 +40,8 @@ export interface AgentOptions {
   readonly trustedNamespaces: readonly string[];
   readonly hostNetworkIdentity: "none" | "cgroup";
   readonly eventsPerSecond: number;
+  /** Undefined: there are no metrics. */
+  readonly metricsAddress?: MetricsAddress;
   readonly proxy: Omit<ProxyingOptions, "cgroupRoot" | "eventsPerSecond">;
 }
 
@@ -101,6 +105,7 @@ export class Agent {
     );
     const ready = Promise.withResolvers<void>();
     const proxying = this.#proxying(node, narrator);
+    this.#serveMetrics(node.kernel, proxying);
     let attached = false;
     let reauthorizing: Reauthorizing | undefined;
     repeater.start(async () => {
@@ -206,6 +211,23 @@ export class Agent {
     const { maps } = node.kernel;
     const parts = { table, proxied, maps, narrator, identityOf, log: this.#log, clock: this.#clock };
     return new Reauthorizing(this.#options.cgroupRoot, parts);
+  }
+
+  #serveMetrics(kernel: Kernel, proxying: Proxying): void {
+    const { metricsAddress } = this.#options;
+    if (metricsAddress === undefined) return;
+    const page = async () =>
+      metricsPage({
+        verdicts: kernel.verdictCounts(),
+        lost: { events: kernel.lostEvents(), lines: this.#log.dropped() },
+        ...(proxying.counts && { proxy: proxying.counts }),
+      });
+    const server = serveMetrics(metricsAddress, page, (error) =>
+      this.#log.log("error", "there are no metrics: pass another --metrics-address", {
+        error: error.message,
+      }),
+    );
+    this.#closers.push(() => server.close());
   }
 
   #readEvents(kernel: Kernel, narrator: Narrator): void {

@@ -8,10 +8,9 @@ import type { Native } from "./dataplane/native.ts";
 import { RedirectTable } from "./dataplane/redirect-table.ts";
 import type { KernelMap } from "./dataplane/table.ts";
 import { connectionAhead, familyOf, NO_CONTEXT } from "./guard/context.ts";
-import type { Travelled } from "./guard/travel.ts";
 import type { Clock } from "./model/clock.ts";
 import { unresolved } from "./model/identity.ts";
-import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
+import type { LogMetadata } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
 import { placesOf } from "./pod-places.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
@@ -21,7 +20,7 @@ import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
 import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
-import { logOf, Recall } from "./recall.ts";
+import { logOf, Recall, rulingOf } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
@@ -89,6 +88,11 @@ export class Proxying {
   /** Undefined: there is no broker, or this has not started. */
   get sockets(): Sockets | undefined {
     return this.#broker;
+  }
+
+  /** Undefined: there is no proxy. */
+  get counts() {
+    return this.#proxy?.counts;
   }
 
   /** Connections that the proxy has let through, for who judges them again. */
@@ -271,26 +275,4 @@ export class Proxying {
 
 function isTold(ruling: Ruling): ruling is Told {
   return "named" in ruling && "records" in ruling;
-}
-
-/** What is enforced at the end of the way: the first forward if it ends well, else what refused. */
-export function rulingOf({ verdicts, end, isLoop }: Travelled): Ruling {
-  const first = verdicts[0];
-  const last = verdicts.at(-1);
-  // Nobody guards it any more.
-  if (first === undefined || last === undefined)
-    return { action: "allow", reason: "fell-through", ...(end && { target: end }) };
-  if (isLoop) return { ...by(last), action: "deny", reason: "loop" };
-  if (end === undefined) return { ...by(last), action: "deny", reason: "target-not-routable" };
-  if (last.action === "deny") return last;
-  if (last.action === "proxy") {
-    const { onAgentDown: _, ...undecided } = last;
-    return undecided.handshake === undefined ? { ...undecided, action: "deny" } : undecided;
-  }
-  const endsTls = verdicts.some((verdict) => verdict.endsTls === true);
-  return { ...first, ...(endsTls && { endsTls }), target: end };
-}
-
-function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
-  return { ...(policy && { policy }), ...(rule !== undefined && { rule }) };
 }
