@@ -7,7 +7,6 @@ import { Api } from "./cluster/api.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import type { PolicyRef } from "./cluster/resources.ts";
 import { StatusWriter } from "./cluster/status.ts";
-import { bootTimeOffset } from "./dataplane/boot-time.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { decodeEvent } from "./dataplane/event.ts";
 import type { Kernel } from "./dataplane/kernel.ts";
@@ -26,6 +25,8 @@ import { type Reconciled, type ReconcileOptions, Reconciler } from "./reconcile.
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
 import { lossReport } from "./verdict/losses.ts";
+import { metricsPage } from "./verdict/metrics.ts";
+import { type MetricsAddress, serveMetrics } from "./verdict/metrics-server.ts";
 import { Rejections } from "./verdict/rejections.ts";
 
 export interface AgentOptions {
@@ -38,6 +39,8 @@ export interface AgentOptions {
   readonly trustedNamespaces: readonly string[];
   readonly hostNetworkIdentity: "none" | "cgroup";
   readonly eventsPerSecond: number;
+  /** Undefined: there are no metrics. */
+  readonly metricsAddress?: MetricsAddress;
   readonly proxy: Omit<ProxyingOptions, "cgroupRoot" | "eventsPerSecond">;
 }
 
@@ -101,6 +104,7 @@ export class Agent {
     );
     const ready = Promise.withResolvers<void>();
     const proxying = this.#proxying(node, narrator);
+    this.#serveMetrics(node.kernel, proxying);
     let attached = false;
     let reauthorizing: Reauthorizing | undefined;
     repeater.start(async () => {
@@ -208,10 +212,28 @@ export class Agent {
     return new Reauthorizing(this.#options.cgroupRoot, parts);
   }
 
+  #serveMetrics(kernel: Kernel, proxying: Proxying): void {
+    const { metricsAddress } = this.#options;
+    if (metricsAddress === undefined) return;
+    const page = async () =>
+      metricsPage({
+        verdicts: kernel.verdictCounts(),
+        lost: { events: kernel.lostEvents(), lines: this.#log.dropped() },
+        ...(proxying.counts && { proxy: proxying.counts }),
+      });
+    const server = serveMetrics(metricsAddress, page, (error) =>
+      this.#log.log("error", "there are no metrics: pass another --metrics-address", {
+        error: error.message,
+      }),
+    );
+    this.#closers.push(() => server.close());
+  }
+
   #readEvents(kernel: Kernel, narrator: Narrator): void {
+    const { bootTime } = loadNative();
     kernel.readEvents(
       (batch) => {
-        const offset = bootTimeOffset(() => this.#clock.now());
+        const offset = this.#clock.now() - Number(bootTime() / 1_000_000n);
         for (const record of splitRecords(batch)) {
           const event = decodeEvent(record);
           if (event !== undefined) this.#log.verdict(narrator.tell(event, offset));

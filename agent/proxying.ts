@@ -2,16 +2,14 @@
  * Builds the proxy and joins it with the rest of the agent: which pods need it, what is decided about a connection and as
  * whose, what the log says. Without a broker there is none, and what it would decide is refused.
  */
-import { bootTimeNs } from "./dataplane/boot-time.ts";
 import { Listeners as ListenerMap } from "./dataplane/listeners.ts";
 import type { Native } from "./dataplane/native.ts";
 import { RedirectTable } from "./dataplane/redirect-table.ts";
 import type { KernelMap } from "./dataplane/table.ts";
 import { connectionAhead, familyOf, NO_CONTEXT } from "./guard/context.ts";
-import type { Travelled } from "./guard/travel.ts";
 import type { Clock } from "./model/clock.ts";
 import { unresolved } from "./model/identity.ts";
-import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
+import type { LogMetadata } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
 import { placesOf } from "./pod-places.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
@@ -21,7 +19,7 @@ import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
 import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
-import { logOf, Recall } from "./recall.ts";
+import { logOf, Recall, rulingOf } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
@@ -91,6 +89,11 @@ export class Proxying {
     return this.#broker;
   }
 
+  /** Undefined: there is no proxy. */
+  get counts() {
+    return this.#proxy?.counts;
+  }
+
   /** Connections that the proxy has let through, for who judges them again. */
   *proxied(): Iterable<ProxiedConnection> {
     for (const { caller, ruling, stop } of this.#proxy?.open ?? []) {
@@ -154,7 +157,7 @@ export class Proxying {
       take: (cookie, { address, port }, family) => redirects.take(cookie, port, family, address),
       decide: (caller) => this.#decide(caller),
       onOutcome: (outcome) => this.#attempt("a verdict could not be logged", () => this.#tell(outcome)),
-      bootTime: bootTimeNs,
+      bootTime: native.bootTime,
       longestWaitMs: agentDownAfter,
       shakeHands,
       handshakeTimeoutMs: this.#options.handshakeTimeout,
@@ -222,7 +225,7 @@ export class Proxying {
   }
 
   #rule({ entry, podUid, clientPort, tls }: Caller, named: NamedCaller): Omit<Told, "named"> {
-    const { clock } = this.#parts;
+    const { clock, native } = this.#parts;
     // The listener is in one pod's namespace, and the caller another: the evidence contradicts itself.
     if (named.pod !== undefined && named.pod.uid !== podUid)
       return { action: "deny", reason: "identity-mismatch", records: [] };
@@ -233,7 +236,7 @@ export class Proxying {
     const now = clock.now();
     const way = this.#recall.travelWith(named.identity, dialled, {
       client: { ip: client.ip, port: clientPort },
-      start: now - Number((bootTimeNs() - entry.time) / 1_000_000n),
+      start: now - Number((native.bootTime() - entry.time) / 1_000_000n),
       now,
       ...(tls && { tls }),
     });
@@ -271,26 +274,4 @@ export class Proxying {
 
 function isTold(ruling: Ruling): ruling is Told {
   return "named" in ruling && "records" in ruling;
-}
-
-/** What is enforced at the end of the way: the first forward if it ends well, else what refused. */
-export function rulingOf({ verdicts, end, isLoop }: Travelled): Ruling {
-  const first = verdicts[0];
-  const last = verdicts.at(-1);
-  // Nobody guards it any more.
-  if (first === undefined || last === undefined)
-    return { action: "allow", reason: "fell-through", ...(end && { target: end }) };
-  if (isLoop) return { ...by(last), action: "deny", reason: "loop" };
-  if (end === undefined) return { ...by(last), action: "deny", reason: "target-not-routable" };
-  if (last.action === "deny") return last;
-  if (last.action === "proxy") {
-    const { onAgentDown: _, ...undecided } = last;
-    return undecided.handshake === undefined ? { ...undecided, action: "deny" } : undecided;
-  }
-  const endsTls = verdicts.some((verdict) => verdict.endsTls === true);
-  return { ...first, ...(endsTls && { endsTls }), target: end };
-}
-
-function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
-  return { ...(policy && { policy }), ...(rule !== undefined && { rule }) };
 }

@@ -6,6 +6,7 @@ import type { Connection } from "./model/connection.ts";
 import type { Identity } from "./model/identity.ts";
 import { refKey } from "./model/objects.ts";
 import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
+import type { Ruling } from "./proxy/tcp-proxy.ts";
 import type { Reconciled } from "./reconcile.ts";
 
 /** Why the kernel settled, one way or the other, what it should have left to the proxy. */
@@ -54,4 +55,26 @@ export function isSame(
 
 export function logOf(verdicts: readonly Verdict[]): readonly LogMetadata[] {
   return verdicts.flatMap(({ log }) => log ?? []);
+}
+
+/** What is enforced at the end of the way: the first forward if it ends well, else what refused. */
+export function rulingOf({ verdicts, end, isLoop }: Travelled): Ruling {
+  const first = verdicts[0];
+  const last = verdicts.at(-1);
+  // Nobody guards it any more.
+  if (first === undefined || last === undefined)
+    return { action: "allow", reason: "fell-through", ...(end && { target: end }) };
+  if (isLoop) return { ...by(last), action: "deny", reason: "loop" };
+  if (end === undefined) return { ...by(last), action: "deny", reason: "target-not-routable" };
+  if (last.action === "deny") return last;
+  if (last.action === "proxy") {
+    const { onAgentDown: _, ...undecided } = last;
+    return undecided.handshake === undefined ? { ...undecided, action: "deny" } : undecided;
+  }
+  const endsTls = verdicts.some((verdict) => verdict.endsTls === true);
+  return { ...first, ...(endsTls && { endsTls }), target: end };
+}
+
+function by({ policy, rule }: Decision): Pick<Verdict, "policy" | "rule"> {
+  return { ...(policy && { policy }), ...(rule !== undefined && { rule }) };
 }

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "arguments.h"
 #include "error.h"
@@ -30,6 +31,13 @@ Napi::Value NetnsCookie(const Napi::CallbackInfo& info) {
   socklen_t size = sizeof(cookie);
   if (getsockopt(fd.Get(), SOL_SOCKET, kNetnsCookieOption, &cookie, &size) != 0) Fail(env, operation, errno);
   return Napi::BigInt::New(env, cookie);
+}
+
+// Not from /proc/uptime, as Node.js has it: that is rounded, and takes a descriptor.
+Napi::Value BootTime(const Napi::CallbackInfo& info) {
+  struct timespec time = {};
+  if (clock_gettime(CLOCK_BOOTTIME, &time) != 0) Fail(info.Env(), "read boot time", errno);
+  return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(time.tv_sec) * 1000000000 + time.tv_nsec);
 }
 
 bool IsOnFileSystem(Napi::Env env, const std::string& path, long magic) {
@@ -107,6 +115,7 @@ void SetMemlockUnlimited(const Napi::CallbackInfo& info) {
 
 void RegisterHostFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("netnsCookie", Napi::Function::New<NetnsCookie>(env, "netnsCookie"));
+  exports.Set("bootTime", Napi::Function::New<BootTime>(env, "bootTime"));
   exports.Set("cgroupId", Napi::Function::New<CgroupId>(env, "cgroupId"));
   exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env, "possibleCpus"));
   exports.Set("enableStats", Napi::Function::New<EnableStats>(env, "enableStats"));

@@ -1,11 +1,15 @@
 /** `podgate agent`: runs on every node until it is told to stop. */
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Command } from "commander";
-import { Agent } from "../agent.ts";
+import { Agent, type AgentOptions } from "../agent.ts";
 import { systemClock } from "../model/clock.ts";
-import { agentLog, levels } from "../verdict/log.ts";
+import { descriptorLimit, withinDescriptors } from "../proxy/descriptors.ts";
+import { type AgentLog, agentLog, levels } from "../verdict/log.ts";
+import type { MetricsAddress } from "../verdict/metrics-server.ts";
 import {
   cgroupRootOption,
+  metricsAddress,
   namespaceList,
   oneOf,
   pinPathOption,
@@ -25,6 +29,7 @@ interface Flags extends ProxyFlags {
   readonly trustedNamespaces: readonly string[];
   readonly hostNetworkIdentity: "none" | "cgroup";
   readonly eventsPerSecond: number;
+  readonly metricsAddress?: MetricsAddress;
   readonly logLevel: (typeof levels)[number];
 }
 
@@ -55,6 +60,11 @@ export function agentCommand(report: (status: number) => void): Command {
       wholeNumber,
       10,
     )
+    .option(
+      "--metrics-address <address:port>",
+      "where GET /metrics is answered, for Prometheus (default: nowhere)",
+      metricsAddress,
+    )
     .option("--log-level <level>", levels.join(", "), oneOf(levels), "info");
   for (const option of proxyOptions()) command.addOption(option);
   return command
@@ -70,7 +80,11 @@ async function runAgent(flags: Flags): Promise<number> {
   const cgroupRoot = resolveCgroupRoot(flags.cgroupRoot);
   const log = agentLog(flags.logLevel);
   const { logLevel: _, cgroupRoot: __, ...options } = flags;
-  const agent = new Agent({ ...options, cgroupRoot, proxy: proxyOf(flags) }, log, systemClock);
+  const agent = new Agent(
+    { ...options, cgroupRoot, proxy: affordable(proxyOf(flags), log) },
+    log,
+    systemClock,
+  );
   const stopped = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
@@ -85,4 +99,24 @@ async function runAgent(flags: Flags): Promise<number> {
   await agent.stop();
   log.flush();
   return 0;
+}
+
+/** With as many connections as this process can open. */
+function affordable(proxy: AgentOptions["proxy"], { log }: AgentLog): AgentOptions["proxy"] {
+  const descriptors = descriptorLimit(readFileSync("/proc/self/limits", "utf8"));
+  const { open, pending } = withinDescriptors(proxy, descriptors);
+  if (open.all < proxy.open.all) {
+    log(
+      "warn",
+      "fewer proxied connections than asked for: raise this process's limit of open files (RLIMIT_NOFILE)",
+      {
+        open_files: descriptors,
+        per_pod: open.perPod,
+        in_all: open.all,
+        pending_per_pod: pending.perPod,
+        pending_in_all: pending.all,
+      },
+    );
+  }
+  return { ...proxy, open, pending };
 }

@@ -4,6 +4,8 @@ import { release } from "node:os";
 import { InvalidArgumentError, Option } from "commander";
 import { findKubepodsRoot, readDirectory } from "../identity/cgroup-tree.ts";
 import { findCgroup2Mount } from "../identity/mountinfo.ts";
+import { addressBytes } from "../model/address.ts";
+import type { MetricsAddress } from "../verdict/metrics-server.ts";
 
 export const MINIMUM_KERNEL = "5.10";
 
@@ -39,6 +41,16 @@ export function namespaceList(value: string): readonly string[] {
   const wrong = names.find((name) => !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name));
   if (wrong !== undefined) throw new InvalidArgumentError(`\`${wrong}\` is not a namespace name.`);
   return names;
+}
+
+/** `10.0.0.1:9474` or `[fd00::1]:9474`; brackets do no harm around the first. */
+export function metricsAddress(value: string): MetricsAddress {
+  const [, inBrackets, bare, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(value) ?? [];
+  const [host, port] = [inBrackets ?? bare ?? "", Number(digits)];
+  if (addressBytes(host) === undefined || !(port >= 1 && port <= 65_535)) {
+    throw new InvalidArgumentError("use an IP address and a port, such as 10.0.0.1:9474 or [fd00::1]:9474.");
+  }
+  return { host, port };
 }
 
 export function wholeNumber(value: string): number {

@@ -174,14 +174,6 @@ export function encodeU32(...numbers: number[]): Buffer {
   return buffer;
 }
 
-/** The sum of a member of the per-CPU `counters`, from the values of every CPU. `offset`: in bytes. */
-export function sumOverCpus(values: Buffer, offset: number): number {
-  let sum = 0n;
-  for (let at = offset; at + 8 <= values.length; at += layouts.counters.size)
-    sum += values.readBigUInt64LE(at);
-  return Number(sum);
-}
-
 export function encodeU64(number: bigint): Buffer {
   const buffer = Buffer.alloc(8);
   buffer.writeBigUInt64LE(number);

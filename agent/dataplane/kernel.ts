@@ -4,7 +4,8 @@
  */
 import { chmodSync, existsSync, mkdirSync, renameSync, unlinkSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { encodeU32, encodeU64, layouts, sumOverCpus } from "./abi.ts";
+import { encodeU32, encodeU64 } from "./abi.ts";
+import { lostEvents, type VerdictCount, verdictCounts } from "./counters.ts";
 import { type Maps, mapNames } from "./dataplane.ts";
 import type { BpfMap, BpfObject, BpfProgram, EventReader, Handle, Native } from "./native.ts";
 
@@ -86,7 +87,16 @@ export class Kernel {
 
   /** Events that found the ring buffer full since the maps were made. */
   lostEvents(): number {
-    return sumOverCpus(this.maps.counters.get(encodeU32(0)) ?? Buffer.alloc(0), layouts.counters.lost);
+    return lostEvents(this.#counters());
+  }
+
+  /** All verdicts since the maps were made. */
+  verdictCounts(): readonly VerdictCount[] {
+    return verdictCounts(this.#counters());
+  }
+
+  #counters(): Buffer {
+    return this.maps.counters.get(encodeU32(0)) ?? Buffer.alloc(0);
   }
 
   program(name: (typeof programNames)[number]): BpfProgram {

@@ -2,13 +2,14 @@
  * The life of a connection that the kernel could not decide: accepted in its pod, decided, and then either reset or joined
  * with an upstream socket that was made in the same pod. Whatever cannot be found out resets it.
  */
-import type { Handle, Native, Pump, TcpEnd } from "../dataplane/native.ts";
-import { addressBytes, type IpAddress, isIpv4 } from "../model/address.ts";
+import type { Native, Pump, TcpEnd } from "../dataplane/native.ts";
+import type { IpAddress } from "../model/address.ts";
 import type { TlsSession, TlsSettings } from "../model/tls.ts";
 import type { Reason, Verdict } from "../model/verdict.ts";
 import type { Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 import { type ClientEnd, plainEnd } from "./client-end.ts";
+import { connectFrom } from "./connecting.ts";
 import type { ShakeHands } from "./handshake.ts";
 import type { Cause, OverLimit } from "./over-limit.ts";
 import { type Limits, type OnQuota, Quota } from "./quota.ts";
@@ -54,6 +55,22 @@ export interface Outcome {
   readonly error?: string;
 }
 
+/** "stray": a connection to a listener that the kernel had not sent there. */
+export type Refused = Reason | "stray";
+
+export interface ProxyCounts {
+  readonly open: Taken;
+  /** Of those, not joined yet. */
+  readonly pending: Taken;
+  /** Since the agent started; what was never refused for is not in it. */
+  readonly refused: ReadonlyMap<Refused, number>;
+}
+
+export interface Taken {
+  readonly used: number;
+  readonly limit: number;
+}
+
 export interface ProxyOptions {
   readonly native: Pick<Native, "resetSocket" | "closeDescriptor" | "connectTcp">;
   readonly pump: Pump;
@@ -95,9 +112,14 @@ export class TcpProxy {
   readonly #open = new Set<OpenConnection>();
   readonly #handshakes = new Set<AbortController>();
   #idle = Promise.withResolvers<void>();
+  readonly #refused = new Map<Refused, number>();
 
   constructor(options: ProxyOptions) {
-    this.#options = options;
+    const onOutcome = (outcome: Outcome) => {
+      if (outcome.ruling.action === "deny") this.#count(outcome.ruling.reason);
+      options.onOutcome(outcome);
+    };
+    this.#options = { ...options, onOutcome };
     const tell =
       (cause: Cause): OnQuota =>
       (...how) =>
@@ -111,6 +133,15 @@ export class TcpProxy {
     return this.#open;
   }
 
+  get counts(): ProxyCounts {
+    const { open, pending } = this.#options;
+    return {
+      open: { used: this.#quota.size, limit: open.all },
+      pending: { used: this.#pending.size, limit: pending.all },
+      refused: this.#refused,
+    };
+  }
+
   /** Takes over the accepted socket `fd`. */
   accept(place: Place & { readonly podUid: string }, family: 4 | 6, fd: number, client: TcpEnd): void {
     const { native, take, decide, onOutcome } = this.#options;
@@ -121,7 +152,7 @@ export class TcpProxy {
       // The kernel does not say who it is.
     }
     if (entry === undefined) {
-      // Not sent here by the kernel.
+      this.#count("stray");
       native.resetSocket(fd);
       return;
     }
@@ -151,6 +182,10 @@ export class TcpProxy {
       clearTimeout(timer);
     }
     for (const { stop } of [...this.#open]) stop();
+  }
+
+  #count(reason: Refused): void {
+    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
 
   #isLate({ time }: Undecided): boolean {
@@ -215,7 +250,7 @@ export class TcpProxy {
     this.#open.add(connection);
     let failure: string | undefined;
     try {
-      const upstream = await this.#connect(place, target, stopping.signal);
+      const upstream = await connectFrom(place, target, stopping.signal, this.#options);
       if (stopping.signal.aborted) native.closeDescriptor(upstream);
       stopping.signal.throwIfAborted();
       stop = client.join(upstream, { idleMs }, () => this.#end(connection));
@@ -233,43 +268,4 @@ export class TcpProxy {
     this.#quota.give(connection.place.podUid);
     if (this.#open.size === 0) this.#idle.resolve();
   }
-
-  /** A socket that is connected to `target` from within the pod. @throws Error that says why there is none. */
-  async #connect(place: Place, target: At, signal: AbortSignal): Promise<number> {
-    const { native, sockets, connectTimeoutMs } = this.#options;
-    const fd = await sockets.socket(place, isIpv4(target.address) ? 4 : 6);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        signal.throwIfAborted();
-        let handle: Handle | undefined;
-        const abort = () => {
-          handle?.close();
-          reject(signal.reason);
-        };
-        signal.addEventListener("abort", abort);
-        const address = addressBytes(target.address) ?? new Uint8Array();
-        handle = native.connectTcp(fd, address, target.port, connectTimeoutMs, (error) => {
-          signal.removeEventListener("abort", abort);
-          if (error === undefined) resolve();
-          else reject(new Error(words(target, error.code, connectTimeoutMs), { cause: error }));
-        });
-      });
-      signal.throwIfAborted();
-      return fd;
-    } catch (error) {
-      native.closeDescriptor(fd);
-      throw error;
-    }
-  }
-}
-
-function words({ address, port }: At, code: string, timeoutMs: number): string {
-  const place = isIpv4(address) ? `${address}:${port}` : `[${address}]:${port}`;
-  const why =
-    code === "ETIMEDOUT"
-      ? `no answer in ${timeoutMs / 1000} s`
-      : code === "ECONNREFUSED"
-        ? "it refuses (ECONNREFUSED)"
-        : code;
-  return `connect to ${place}: ${why}`;
 }

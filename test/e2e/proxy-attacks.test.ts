@@ -8,6 +8,7 @@ import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { both } from "./support/attempt.ts";
 import { denyWhere } from "./support/endpoints.ts";
+import { METRICS_PORT } from "./support/metrics.ts";
 import { forwardTo, guard, namespaces, pod, server, service } from "./support/objects.ts";
 import { python, startPython } from "./support/python.ts";
 import { NOWHERE, speak } from "./support/speak.ts";
@@ -37,7 +38,7 @@ beforeAll(async () => {
       guard("bank", "chain", [forwardTo("http://mirror.shop.internal")]),
     ] as KubeObject[],
   ]);
-  await stage.startAgent();
+  await stage.startAgent("--metrics-address", `${NODE_IPV4}:${METRICS_PORT}`);
 });
 
 afterAll(async () => {
@@ -81,8 +82,8 @@ describe.skipIf(obstacle() !== undefined)("48: a pod", () => {
     await serves("shop/bystander");
   }, 40_000);
 
-  test("finds nothing of ours on the node, and in pods only what is bound to loopback", async () => {
-    expect(await listening(stage.lab.names.nodeNetns)).toEqual([]);
+  test("finds nothing of ours on the node but the metrics, and in pods only what is bound to loopback", async () => {
+    expect(await listening(stage.lab.names.nodeNetns)).toEqual([{ host: NODE_IPV4, port: METRICS_PORT }]);
     for (const { netns } of [client(), bystander()]) {
       const hosts = (await listening(netns)).map(({ host }) => host);
       expect(hosts.sort()).toEqual(["127.0.0.1", "::1"]);
@@ -106,6 +107,39 @@ describe.skipIf(obstacle() !== undefined)("48: a pod", () => {
         expect(answers.filter(([, answer]) => !NOWHERE.includes(answer))).toEqual([]);
       }
     }
+  });
+
+  test("is told counts at the metrics' port, of nobody in particular, and can ask for nothing else there", async () => {
+    const before = descriptors();
+    const { said } = await python<[string, string]>(
+      client(),
+      `
+paths = ["/", "/metrics/", "/healthz", "/debug/pprof/", "/quitquitquit", "/-/reload", "/config", "/../metrics", "/%6detrics"]
+requests = [f"GET {path} HTTP/1.1" for path in paths]
+requests += [f"{verb} /metrics HTTP/1.1" for verb in ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"]]
+requests += ["GET /metrics HTTP/1.1\\r\\nContent-Length: 5", "GET /metrics HTTP/1.1\\r\\nX: " + "x" * 20000, "quit", "GET /metrics HTTP/1.1"]
+for request in requests:
+    made = connect(arguments[0], arguments[1])
+    made.sendall(request.encode() + b"\\r\\nHost: x\\r\\n\\r\\n")
+    say([request[:40], outcome(lambda: everything(made).decode())])`,
+      NODE_IPV4,
+      METRICS_PORT,
+    );
+    const page = said.at(-1)?.[1] ?? "";
+    const others = said.slice(0, -1);
+    expect(others.filter(([, answer]) => !/^HTTP\/1\.1 (400|404|405|413|431) /.test(answer))).toEqual([]);
+    expect(others.filter(([, answer]) => answer.includes("podgate"))).toEqual([]);
+    expect(page).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    const lines = page
+      .slice(page.indexOf("\r\n\r\n") + 4)
+      .split("\n")
+      .map((line) => line.trim());
+    const count = /^podgate_[a-z_]+(\{((verdict|reason|stage)="[a-z-]+",?)+\})? \d+$/;
+    expect(lines.filter((line) => count.test(line)).length).toBeGreaterThan(15);
+    const rest = lines.filter((line) => !count.test(line) && !/^(# .*|[0-9a-f]*)$/.test(line));
+    expect(rest).toEqual([]);
+    for (const name of ["shop", "bank", "client", client().ipv4]) expect(page).not.toContain(name);
+    await stage.lab.waitFor("every socket to be closed", () => descriptors() <= before);
   });
 
   test("cannot speak to the broker, and there is no other socket in the file system or beside it", async () => {

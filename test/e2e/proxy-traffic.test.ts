@@ -33,7 +33,7 @@ beforeAll(async () => {
       guard("bank", "wire", [denyWhere("conn.client_port % 7 == 0")]),
     ] as KubeObject[],
   ]);
-  await stage.startAgent("--proxy-per-pod", "20000", "--proxy-in-all", "40000");
+  await stage.startAgent("--proxy-per-pod", "9700", "--proxy-in-all", "9700");
   for (const name of CLIENTS) await stage.until(`shop/${name}`, "open.bank:80", both({ saw: "bank/open" }));
 });
 

@@ -18,6 +18,8 @@ export interface AgentOptions {
   readonly broker?: boolean;
   /** The program and the words before its flags; default: this Node, agent/main.ts, `agent`. */
   readonly command?: readonly string[];
+  /** Words before the command lines of agent and broker: of a program that becomes them. */
+  readonly under?: readonly string[];
   /** A line of its log that says it is ready. */
   readonly readyLine?: RegExp;
 }
@@ -32,6 +34,7 @@ export function agentObjects(
   options: AgentOptions,
 ): [KubeObject, Pod] {
   const name = `podgate-${randomBytes(3).toString("hex").slice(0, 5)}`;
+  const under = options.under ?? [];
   const command = options.command ?? [process.execPath, AGENT_MAIN, "agent"];
   const hasBroker = options.broker ?? options.command === undefined;
   const cgroupRoot = join(names.cgroup, kubepodsRoot(driver));
@@ -47,7 +50,7 @@ export function agentObjects(
   const broker = {
     name: "socket-broker",
     image: "podgate",
-    command: [process.execPath, AGENT_MAIN, "socket-broker"],
+    command: [...under, process.execPath, AGENT_MAIN, "socket-broker"],
     args: words({ socket: names.brokerSocket, "cgroup-root": cgroupRoot }),
   };
   const env = Object.entries(options.env ?? {}).map(([key, value]) => ({ name: key, value }));
@@ -69,7 +72,7 @@ export function agentObjects(
           {
             name: "agent",
             image: "podgate",
-            command: [...command],
+            command: [...under, ...command],
             args: [...args, ...(options.args ?? [])],
             env,
           },

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Native } from "../../agent/dataplane/native.ts";
@@ -45,6 +45,18 @@ describe.skipIf(obstacle())("functions about the host", () => {
     const command = [process.execPath, "--input-type=module", "-e", script];
     const inside = execFileSync("unshare", ["-n", ...command], { encoding: "utf8" });
     expect(BigInt(inside.trim())).not.toBe(native.netnsCookie());
+  });
+
+  it("bootTime is the time since boot in ns, and never goes back", () => {
+    const read = () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) * 1e9;
+    const [before, now, after] = [read(), native.bootTime(), read()];
+    expect(Number(now)).toBeGreaterThanOrEqual(before);
+    expect(Number(now)).toBeLessThanOrEqual(after + 10_000_000);
+    for (let last = now, i = 0; i < 10_000; i++) {
+      const next = native.bootTime();
+      expect(next >= last).toBe(true);
+      last = next;
+    }
   });
 
   it("possibleCpus is at least the number of CPUs online", () => {

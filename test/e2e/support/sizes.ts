@@ -14,6 +14,8 @@ export interface Sizes {
   readonly shortConnections: number;
   /** Proxied connections that are open at once: two of the agent's descriptors each. */
   readonly idleConnections: number;
+  /** TLS handshakes that are begun and not made, at once: one of the agent's descriptors each. */
+  readonly halfOpenConnections: number;
 }
 
 const usual: Sizes = {
@@ -24,6 +26,7 @@ const usual: Sizes = {
   megabytes: 256,
   shortConnections: 2000,
   idleConnections: 2000,
+  halfOpenConnections: 1000,
 };
 const long: Sizes = {
   pairRounds: 40,
@@ -33,6 +36,7 @@ const long: Sizes = {
   megabytes: 1024,
   shortConnections: 10_000,
   idleConnections: 9500,
+  halfOpenConnections: 9600,
 };
 
 export const sizes: Sizes = process.env.PODGATE_LONG === "1" ? long : usual;

@@ -76,6 +76,12 @@ export class Stage {
     this.#agent = await this.lab.startAgent({ command, broker: true, args: [...EVERY_LINE, ...args] });
   }
 
+  /** Agent and broker with so many descriptors each, and no more. */
+  async startAgentWith(descriptors: number, ...args: readonly string[]): Promise<void> {
+    const under = ["prlimit", `--nofile=${descriptors}:${descriptors}`];
+    this.#agent = await this.lab.startAgent({ under, args: [...EVERY_LINE, ...args] });
+  }
+
   /** Without a socket broker: what only a proxy can decide is refused. */
   async startAgentAlone(...args: readonly string[]): Promise<void> {
     this.#agent = await this.lab.startAgent({ broker: false, args: [...EVERY_LINE, ...args] });

@@ -4,7 +4,7 @@ import type { RegisteredPod } from "../../../agent/identity/local-pods.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import type { Verdict } from "../../../agent/model/verdict.ts";
 import { placesOf } from "../../../agent/pod-places.ts";
-import { rulingOf } from "../../../agent/proxying.ts";
+import { rulingOf } from "../../../agent/recall.ts";
 
 const policy = { kind: "ConnectionPolicy" as const, namespace: "bank", name: "ledger" };
 const end = { address: "10.96.0.1", port: 80 };

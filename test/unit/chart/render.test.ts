@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { proxyOptions } from "../../../agent/cli/proxy-options.ts";
 import { levels } from "../../../agent/verdict/log.ts";
 import { chartFile, chartFolder, helm, helmMissing, type Manifest, manifests, render } from "./helm.ts";
 
@@ -51,6 +52,7 @@ describe.skipIf(skipped !== undefined)(
     test.each([
       ["the default values", "podgate", "default", []],
       ["every value set", "podgate", "every-value", ["--values", here("values/every-value.yaml")]],
+      ["every value about the proxy set", "podgate", "proxy", ["--values", here("values/proxy.yaml")]],
       ["a digest and another release name", "prod", "by-digest", ["--values", here("values/by-digest.yaml")]],
     ])("%s render as the golden file says", (_, release, name, args) => {
       const file = here(`golden/${name}.yaml`);
@@ -66,6 +68,9 @@ describe.skipIf(skipped !== undefined)(
       ["an identity mode that does not exist", ["--set", "hostNetworkIdentity=ip"], "hostNetworkIdentity"],
       ["a namespace that cannot be one", ["--set", "trustedNamespaces={Not_One}"], "trustedNamespaces"],
       ["a relative pin path", ["--set", "hostPaths.pins=pins"], "hostPaths.pins"],
+      ["a time without a unit", ["--set-string", "proxy.idleTimeout=5"], "proxy.idleTimeout"],
+      ["a cap that is no number", ["--set", "proxy.connections.inAll=many"], "proxy.connections.inAll"],
+      ["a port that does not exist", ["--set", "metrics.port=65536"], "metrics.port"],
       ["a digest that is not one", ["--set", "image.digest=latest"], "image.digest"],
     ])("%s is refused, and the message names it", (_, args, name) => {
       const result = helm("template", "podgate", chartFolder, ...args);
@@ -147,6 +152,31 @@ describe.skipIf(skipped !== undefined)(
         expect(help.stdout).toContain(`Usage: podgate ${subcommand}`);
         for (const flag of flags) expect(help.stdout).toContain(`${flag.split("=")[0]} <`);
       }
+    });
+
+    test("without a word about them, times and caps of the proxy are the agent's own defaults", () => {
+      const [agent] = daemonSet().spec.template.spec.containers;
+      const flags = ["--broker-socket", "--agent-down-after", "--connect-timeout", "--tls-handshake-timeout"];
+      const values: Manifest = Object.fromEntries(agent.args.slice(1).map((arg: string) => arg.split("=")));
+      const parsed = proxyOptions().map((option) => {
+        const value = values[option.long ?? ""];
+        return [option.long, option.parseArg === undefined ? undefined : option.parseArg(value, undefined)];
+      });
+      expect(parsed.map(([flag]) => flag)).toEqual(expect.arrayContaining(flags));
+      expect(parsed).toEqual(proxyOptions().map((option) => [option.long, option.defaultValue]));
+    });
+
+    test("metrics are off unless asked for, and then at the node's own address, of either family", () => {
+      const [silent] = daemonSet().spec.template.spec.containers;
+      expect(JSON.stringify(silent)).not.toMatch(/metrics|NODE_IP/);
+      const [agent, broker] = daemonSet("--set", "metrics.enabled=true").spec.template.spec.containers;
+      expect(agent.args).toContain("--metrics-address=[$(NODE_IP)]:9474");
+      expect(agent.ports).toEqual([{ name: "metrics", containerPort: 9474, protocol: "TCP" }]);
+      expect(agent.env).toContainEqual({
+        name: "NODE_IP",
+        valueFrom: { fieldRef: { fieldPath: "status.hostIP" } },
+      });
+      expect(JSON.stringify(broker)).not.toMatch(/metrics|NODE_IP/);
     });
 
     test("the ClusterRole is exactly the allow-list: no secrets, no pod is written", () => {

@@ -5,6 +5,7 @@ import { InvalidArgumentError } from "commander";
 import { describe, expect, test } from "vitest";
 import {
   isOlder,
+  metricsAddress,
   namespaceList,
   oneOf,
   requireKernel,
@@ -43,6 +44,35 @@ describe("an option's value", () => {
     ["", []],
   ])("%j is a list of namespaces", (text, names) => {
     expect(namespaceList(text)).toEqual(names);
+  });
+
+  test.each([
+    ["10.0.0.1:9474", { host: "10.0.0.1", port: 9474 }],
+    ["[10.0.0.1]:1", { host: "10.0.0.1", port: 1 }],
+    ["[fd00::1]:65535", { host: "fd00::1", port: 65_535 }],
+    ["0.0.0.0:9474", { host: "0.0.0.0", port: 9474 }],
+  ])("%j is where metrics are served", (text, address) => {
+    expect(metricsAddress(text)).toEqual(address);
+  });
+
+  test.each([
+    "",
+    "9474",
+    ":9474",
+    "10.0.0.1",
+    "10.0.0.1:",
+    "10.0.0.1:0",
+    "10.0.0.1:65536",
+    "10.0.0.1:http",
+    "10.0.0.1:-1",
+    "010.0.0.1:9474",
+    "fd00::1:9474",
+    "[fd00::1%eth0]:9474",
+    "[]:9474",
+    "localhost:9474",
+    "http://10.0.0.1:9474",
+  ])("%j is nowhere", (text) => {
+    expect(() => metricsAddress(text)).toThrow(/^use an IP address and a port, such as/);
   });
 
   test.each([

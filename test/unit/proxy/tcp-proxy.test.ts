@@ -132,7 +132,7 @@ describe("the client is reset", () => {
 
   test("if the kernel had not sent it, and nobody is told", async () => {
     world.taken = undefined;
-    await resets(undefined);
+    expect((await resets(undefined)).counts.refused).toEqual(new Map([["stray", 1]]));
   });
 
   test("if it is denied", async () => {
