@@ -7,7 +7,6 @@ import { Api } from "./cluster/api.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import type { PolicyRef } from "./cluster/resources.ts";
 import { StatusWriter } from "./cluster/status.ts";
-import { bootTimeOffset } from "./dataplane/boot-time.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { decodeEvent } from "./dataplane/event.ts";
 import type { Kernel } from "./dataplane/kernel.ts";
@@ -209,9 +208,10 @@ export class Agent {
   }
 
   #readEvents(kernel: Kernel, narrator: Narrator): void {
+    const native = loadNative();
     kernel.readEvents(
       (batch) => {
-        const offset = bootTimeOffset(() => this.#clock.now());
+        const offset = this.#clock.now() - Number(native.bootTime() / 1_000_000n);
         for (const record of splitRecords(batch)) {
           const event = decodeEvent(record);
           if (event !== undefined) this.#log.verdict(narrator.tell(event, offset));

@@ -2,7 +2,6 @@
  * Builds the proxy and joins it with the rest of the agent: which pods need it, what is decided about a connection and as
  * whose, what the log says. Without a broker there is none, and what it would decide is refused.
  */
-import { bootTimeNs } from "./dataplane/boot-time.ts";
 import { Listeners as ListenerMap } from "./dataplane/listeners.ts";
 import type { Native } from "./dataplane/native.ts";
 import { RedirectTable } from "./dataplane/redirect-table.ts";
@@ -154,7 +153,7 @@ export class Proxying {
       take: (cookie, { address, port }, family) => redirects.take(cookie, port, family, address),
       decide: (caller) => this.#decide(caller),
       onOutcome: (outcome) => this.#attempt("a verdict could not be logged", () => this.#tell(outcome)),
-      bootTime: bootTimeNs,
+      bootTime: native.bootTime,
       longestWaitMs: agentDownAfter,
       shakeHands,
       handshakeTimeoutMs: this.#options.handshakeTimeout,
@@ -222,7 +221,7 @@ export class Proxying {
   }
 
   #rule({ entry, podUid, clientPort, tls }: Caller, named: NamedCaller): Omit<Told, "named"> {
-    const { clock } = this.#parts;
+    const { native, clock } = this.#parts;
     // The listener is in one pod's namespace, and the caller another: the evidence contradicts itself.
     if (named.pod !== undefined && named.pod.uid !== podUid)
       return { action: "deny", reason: "identity-mismatch", records: [] };
@@ -233,7 +232,7 @@ export class Proxying {
     const now = clock.now();
     const way = this.#recall.travelWith(named.identity, dialled, {
       client: { ip: client.ip, port: clientPort },
-      start: now - Number((bootTimeNs() - entry.time) / 1_000_000n),
+      start: now - Number((native.bootTime() - entry.time) / 1_000_000n),
       now,
       ...(tls && { tls }),
     });

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "arguments.h"
 #include "error.h"
@@ -30,6 +31,13 @@ Napi::Value NetnsCookie(const Napi::CallbackInfo& info) {
   socklen_t size = sizeof(cookie);
   if (getsockopt(fd.Get(), SOL_SOCKET, kNetnsCookieOption, &cookie, &size) != 0) Fail(env, operation, errno);
   return Napi::BigInt::New(env, cookie);
+}
+
+Napi::Value BootTime(const Napi::CallbackInfo& info) {
+  struct timespec time;
+  if (clock_gettime(CLOCK_BOOTTIME, &time) != 0) Fail(info.Env(), "read CLOCK_BOOTTIME", errno);
+  uint64_t seconds = static_cast<uint64_t>(time.tv_sec);
+  return Napi::BigInt::New(info.Env(), seconds * 1000000000 + static_cast<uint64_t>(time.tv_nsec));
 }
 
 bool IsOnFileSystem(Napi::Env env, const std::string& path, long magic) {
@@ -106,6 +114,7 @@ void SetMemlockUnlimited(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void RegisterHostFunctions(Napi::Env env, Napi::Object exports) {
+  exports.Set("bootTime", Napi::Function::New<BootTime>(env, "bootTime"));
   exports.Set("netnsCookie", Napi::Function::New<NetnsCookie>(env, "netnsCookie"));
   exports.Set("cgroupId", Napi::Function::New<CgroupId>(env, "cgroupId"));
   exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env, "possibleCpus"));

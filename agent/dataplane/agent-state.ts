@@ -1,6 +1,5 @@
 /** `agent_state`: the sign of life without which nothing is sent to the proxy, and whose connects are not judged. */
 import { encodeU32, layouts } from "./abi.ts";
-import { bootTimeNs } from "./boot-time.ts";
 import type { KernelMap } from "./table.ts";
 
 export interface AgentStateOptions {
@@ -16,7 +15,7 @@ export class AgentState {
   readonly #now: () => bigint;
 
   /** Writes nothing yet. `now`: CLOCK_BOOTTIME, ns. */
-  constructor(map: KernelMap, options: AgentStateOptions, now: () => bigint = bootTimeNs) {
+  constructor(map: KernelMap, options: AgentStateOptions, now: () => bigint) {
     this.#map = map;
     this.#options = options;
     this.#now = now;

@@ -186,6 +186,8 @@ export interface Native extends NativeSockets {
   readonly Pump: new (options: {
     readonly threads: number;
   }) => Pump;
+  /** CLOCK_BOOTTIME, ns: the clock of the kernel's programs. */
+  bootTime(): bigint;
   /** SO_NETNS_COOKIE of the caller's network namespace. ENOPROTOOPT before Linux 5.14. */
   netnsCookie(): bigint;
   /** What bpf_get_current_cgroup_id returns in that cgroup. EOPNOTSUPP when `path` is not on cgroup2. */

@@ -108,10 +108,11 @@ export class Node {
   /** Beats for as long as this agent runs, so that what waits for it is not taken for abandoned. */
   #live(): void {
     const own = ownCgroup(this.#options.cgroupRoot);
-    const state = new AgentState(this.kernel.maps.agent_state, {
+    const options = {
       cgroup: own === undefined ? 0n : this.cgroupId(own),
       timeoutMs: this.#options.agentDownAfter,
-    });
+    };
+    const state = new AgentState(this.kernel.maps.agent_state, options, () => this.#native.bootTime());
     state.beat();
     const timer = setInterval(() => state.beat(), BEAT_MS).unref();
     this.#own({

@@ -3,7 +3,6 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeU32, encodeU64, layouts } from "../../agent/dataplane/abi.ts";
-import { bootTimeNs } from "../../agent/dataplane/boot-time.ts";
 import { cleanPins } from "../../agent/dataplane/cleanup.ts";
 import { linkPin, mapPin, objectPath } from "../../agent/dataplane/kernel.ts";
 import { Listeners } from "../../agent/dataplane/listeners.ts";
@@ -62,7 +61,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
   test("that runs beats every second, and is exempt by its own cgroup", async () => {
     const before = state();
     await stage.lab.waitFor("another beat", () => state().heartbeat > before.heartbeat);
-    expect(bootTimeNs() - state().heartbeat).toBeLessThan(before.timeout);
+    expect(native.bootTime() - state().heartbeat).toBeLessThan(before.timeout);
     expect(before.timeout).toBe(5_000_000_000n);
     const agent = stage.lab.pod("podgate-system", stage.agent);
     expect(before.cgroup).toBe(native.cgroupId(agent.containerCgroup()));
@@ -96,7 +95,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     try {
       const soon = await dialUndecided();
       const { heartbeat, timeout } = state();
-      await stage.lab.waitFor("the heartbeat to be too old", () => bootTimeNs() - heartbeat > timeout);
+      await stage.lab.waitFor("the heartbeat to be too old", () => native.bootTime() - heartbeat > timeout);
       const late = await dialUndecided();
       signal("SIGCONT");
       expect(await lineOf(soon, () => stage.log())).toMatchObject({ verdict: "deny", reason: "pending" });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Native } from "../../agent/dataplane/native.ts";
@@ -45,6 +45,13 @@ describe.skipIf(obstacle())("functions about the host", () => {
     const command = [process.execPath, "--input-type=module", "-e", script];
     const inside = execFileSync("unshare", ["-n", ...command], { encoding: "utf8" });
     expect(BigInt(inside.trim())).not.toBe(native.netnsCookie());
+  });
+
+  it("bootTime is the clock that the machine's uptime is read from, in nanoseconds", () => {
+    const uptime = () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+    const [before, time, after] = [uptime(), Number(native.bootTime()) / 1e9, uptime()];
+    expect(time).toBeGreaterThanOrEqual(before);
+    expect(time).toBeLessThanOrEqual(after + 0.011);
   });
 
   it("possibleCpus is at least the number of CPUs online", () => {

@@ -1,7 +1,6 @@
 /** The kernel's half of the proxy without the proxy: real pods, and guards whose every verdict is given. */
 import { join } from "node:path";
 import { AgentState } from "../../../agent/dataplane/agent-state.ts";
-import { bootTimeNs } from "../../../agent/dataplane/boot-time.ts";
 import { Dataplane } from "../../../agent/dataplane/dataplane.ts";
 import { decodeEvent, type KernelEvent } from "../../../agent/dataplane/event.ts";
 import { Kernel, mountDepth } from "../../../agent/dataplane/kernel.ts";
@@ -91,7 +90,7 @@ export class Redirection {
 
   /** The agent was alive `ago` ms ago. `cgroup`: whose connects are not judged. */
   beat({ ago = 0, cgroup = 0n }: { readonly ago?: number; readonly cgroup?: bigint } = {}): void {
-    const now = () => bootTimeNs() - BigInt(ago) * 1_000_000n;
+    const now = () => loadNative().bootTime() - BigInt(ago) * 1_000_000n;
     new AgentState(this.kernel.maps.agent_state, { cgroup, timeoutMs: TIMEOUT_MS }, now).beat();
   }
 
