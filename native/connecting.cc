@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "address.h"
@@ -51,13 +52,23 @@ int Connecting::Begin(int fd, const uint8_t* address, uint16_t port, bool* pendi
   fd_ = UniqueFd::Duplicate(fd);
   if (!fd_.Valid()) return errno;
   int flags = fcntl(fd_.Get(), F_GETFL);
-  if (flags < 0 || fcntl(fd_.Get(), F_SETFL, flags | O_NONBLOCK) != 0) return errno;
+  if (flags < 0) return errno;
+  if ((flags & O_NONBLOCK) == 0 && fcntl(fd_.Get(), F_SETFL, flags | O_NONBLOCK) != 0) return errno;
   struct sockaddr_storage to;
   socklen_t length = SocketAddress(family, address, port, &to);
   if (length == 0) return EAFNOSUPPORT;
   if (connect(fd_.Get(), reinterpret_cast<struct sockaddr*>(&to), length) == 0) return 0;
-  *pending = errno == EINPROGRESS || errno == EINTR;
-  return *pending ? 0 : errno;
+  if (errno != EINPROGRESS && errno != EINTR) return errno;
+  // A peer on this machine has answered by now, and needs nobody to watch for it.
+  struct pollfd answer = {fd_.Get(), POLLOUT, 0};
+  *pending = poll(&answer, 1, 0) != 1;
+  return *pending ? 0 : SocketError();
+}
+
+int Connecting::SocketError() const {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  return getsockopt(fd_.Get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 int Connecting::Watch(Napi::Env env) {
@@ -72,9 +83,7 @@ int Connecting::Watch(Napi::Env env) {
 
 // A refused connect is a poll error to libuv; the socket knows which.
 void Connecting::Decide(int poll_error) {
-  int error = 0;
-  socklen_t size = sizeof(error);
-  if (getsockopt(fd_.Get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  int error = SocketError();
   Finish(error == 0 ? poll_error : error);
 }
 

@@ -23,6 +23,7 @@ class Connecting : public Napi::ObjectWrap<Connecting> {
   void Close(const Napi::CallbackInfo& info);
   // Begins; a positive errno is the result already, 0 too when `*pending` is false.
   int Begin(int fd, const uint8_t* address, uint16_t port, bool* pending);
+  int SocketError() const;
   int Watch(Napi::Env env);
   void Decide(int poll_error);
   void Finish(int error);

@@ -10,6 +10,7 @@
 #include "error.h"
 #include "netns_connection.h"
 #include "netns_thread.h"
+#include "seqpacket.h"
 
 namespace podgate {
 namespace {
@@ -54,7 +55,8 @@ std::string Name(int family) { return family == AF_INET ? "IPv4" : "IPv6"; }
 Napi::Function Netns::Define(Napi::Env env) {
   return DefineClass(env, "Netns",
                      {StaticMethod<&Netns::Open>("open"), InstanceMethod<&Netns::Listen>("listen"),
-                      InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Connections>("connections"),
+                      InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Sockets>("sockets"),
+                      InstanceMethod<&Netns::Connections>("connections"),
                       InstanceMethod<&Netns::Destroy>("destroy"), InstanceMethod<&Netns::Close>("close")});
 }
 
@@ -103,12 +105,35 @@ Napi::Value Netns::Listen(const Napi::CallbackInfo& info) {
 Napi::Value Netns::Socket(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int family = FamilyOf(info[0]);
-  UniqueFd fd;
-  std::string operation = "make " + Name(family) + " socket";
-  if (int error = Inside(env, operation, [&] { return MakeSocket(family, &fd); })) Fail(env, operation, error);
-  Napi::Value number = Napi::Number::New(env, fd.Get());
-  fd.Release();
+  std::vector<UniqueFd> made = MakeSockets(env, family, 1);
+  Napi::Value number = Napi::Number::New(env, made[0].Get());
+  made[0].Release();
   return number;
+}
+
+Napi::Value Netns::Sockets(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int family = FamilyOf(info[0]);
+  uint32_t count = IntegerOf(info[1], "count", 1, kDescriptorLimit);
+  std::vector<UniqueFd> made = MakeSockets(env, family, count);
+  Napi::Array numbers = Napi::Array::New(env, count);
+  for (uint32_t at = 0; at < count; at++) numbers.Set(at, Napi::Number::New(env, made[at].Get()));
+  for (UniqueFd& fd : made) fd.Release();
+  return numbers;
+}
+
+// All of them on one visit to the namespace.
+std::vector<UniqueFd> Netns::MakeSockets(Napi::Env env, int family, uint32_t count) {
+  std::vector<UniqueFd> made(count);
+  std::string operation = "make " + Name(family) + " socket";
+  int error = Inside(env, operation, [&] {
+    for (UniqueFd& fd : made) {
+      if (int failed = MakeSocket(family, &fd)) return failed;
+    }
+    return 0;
+  });
+  if (error != 0) Fail(env, operation, error);
+  return made;
 }
 
 Napi::Value Netns::Connections(const Napi::CallbackInfo& info) {

@@ -34,7 +34,8 @@ int Unfit(int fd) {
 
 void Prepare(Napi::Env env, int fd, const std::string& operation) {
   int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) Fail(env, operation, errno);
+  bool blocks = flags >= 0 && (flags & O_NONBLOCK) == 0;
+  if (flags < 0 || (blocks && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) Fail(env, operation, errno);
   // Whoever sent the bytes has decided already when they go. What is refused here is a socket that was just reset.
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -47,6 +47,8 @@ export interface Netns {
   listen(family: 4 | 6, backlog: number): { readonly fd: number; readonly port: number };
   /** An unconnected TCP socket; non-blocking, close-on-exec. The caller owns the descriptor. */
   socket(family: 4 | 6): number;
+  /** 1 to 16 of them, as many as a channel carries, or none: for little more than the price of one. */
+  sockets(family: 4 | 6, count: number): number[];
   /**
    * Every TCP connection that is not LISTEN, TIME_WAIT or CLOSE. One that is made or ends meanwhile may be in it or not.
    * Takes 1 to 2 ms, because the kernel walks one table for all namespaces, and 5 to 10 us per connection. ENOENT: the

@@ -9,6 +9,7 @@ import {
   type Place,
   type Request,
 } from "./broker-protocol.ts";
+import { type Family, SpareSockets } from "./spare-sockets.ts";
 
 const REQUEST_MS = 2000;
 const FIRST_RETRY_MS = 50;
@@ -30,8 +31,8 @@ export interface Sockets {
   listen(place: Place): Promise<InPodListeners>;
   /** To be told when the listeners of a namespace are closed. Never rejects: a broker that is away knows of none. */
   unlisten(place: Place): Promise<void>;
-  /** An unconnected TCP socket; the caller owns it. */
-  socket(place: Place, family: 4 | 6): Promise<number>;
+  /** An unconnected TCP socket, which may have been made ahead; the caller owns it. */
+  socket(place: Place, family: Family): Promise<number>;
   connections(place: Place): Promise<readonly TcpConnection[]>;
   /** How many of them there still were. */
   destroy(place: Place, connections: readonly TcpConnection[]): Promise<number>;
@@ -60,6 +61,7 @@ export class BrokerClient implements Sockets {
   readonly #native: Kernel;
   readonly #options: BrokerClientOptions;
   readonly #stop = new AbortController();
+  readonly #spares: SpareSockets;
   readonly #pending = new Map<number, Pending>();
   #channel: FdChannel | undefined;
   #beating: NodeJS.Timeout | undefined;
@@ -69,6 +71,7 @@ export class BrokerClient implements Sockets {
   constructor(native: Kernel, options: BrokerClientOptions) {
     this.#native = native;
     this.#options = options;
+    this.#spares = new SpareSockets((...asked) => this.#sockets(...asked), native.closeDescriptor);
   }
 
   get connected(): boolean {
@@ -120,10 +123,8 @@ export class BrokerClient implements Sockets {
     };
   }
 
-  async socket(place: Place, family: 4 | 6): Promise<number> {
-    const { descriptors } = await this.#ask({ op: "socket", ...place, family });
-    const [fd, ...others] = descriptors;
-    return fd === undefined || others.length > 0 ? this.#refuse(descriptors) : fd;
+  socket(place: Place, family: Family): Promise<number> {
+    return this.#spares.take(place, family);
   }
 
   async connections(place: Place): Promise<readonly TcpConnection[]> {
@@ -144,7 +145,13 @@ export class BrokerClient implements Sockets {
   }
 
   async unlisten({ cgroup, cookie }: Place): Promise<void> {
+    this.#spares.release({ cookie });
     await this.#tell({ op: "unlisten", cgroup, cookie });
+  }
+
+  async #sockets(place: Place, family: Family, count: number): Promise<readonly number[]> {
+    const { descriptors } = await this.#ask({ op: "sockets", ...place, family, count });
+    return descriptors.length === count ? descriptors : this.#refuse(descriptors);
   }
 
   /** On the event loop that accepts: if that stands still, so does this. */
@@ -222,6 +229,8 @@ export class BrokerClient implements Sockets {
     clearInterval(this.#beating);
     this.#channel?.close();
     this.#channel = undefined;
+    // Without the broker there is none: also not one that it has made before.
+    this.#spares.clear();
     for (const { settle } of [...this.#pending.values()]) settle(new Error(`ask the broker: ${why}`));
   }
 

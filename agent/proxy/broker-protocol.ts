@@ -24,7 +24,7 @@ export type PlacedRequest = { readonly id: number } & Place &
   (
     | { readonly op: "listen" }
     | { readonly op: "unlisten" }
-    | { readonly op: "socket"; readonly family: 4 | 6 }
+    | { readonly op: "sockets"; readonly family: 4 | 6; readonly count: number }
     | { readonly op: "connections" }
     | { readonly op: "destroy"; readonly connections: readonly TcpConnection[] }
   );
@@ -37,14 +37,16 @@ export type Answer = { readonly id: number } & (
   | { readonly port4: number; readonly port6?: number }
   | { readonly connections: readonly TcpConnection[]; readonly more: boolean }
   | { readonly destroyed: number }
-  /** One descriptor. */
-  | { readonly socket: true }
+  /** As many descriptors as were asked for. */
+  | { readonly sockets: true }
   /** Of a beat and of "unlisten". */
   | { readonly heard: true }
 );
 
 /** Each takes 170 bytes at most, and a message has room for 64 KiB. */
 export const CONNECTIONS_PER_MESSAGE = 256;
+/** As many descriptors as a channel takes. */
+export const SOCKETS_PER_MESSAGE = 16;
 const LONGEST_PATH = 1024;
 const LONGEST_ERROR = 1024;
 /** A day, in ms: what a timer can surely do. */
@@ -60,7 +62,7 @@ export function encodeRequest(request: Request): Buffer {
       op,
       cgroup,
       cookie: String(cookie),
-      ...(request.op === "socket" && { family: request.family }),
+      ...(request.op === "sockets" && { family: request.family, count: request.count }),
       ...(request.op === "destroy" && { connections: request.connections.map(pack) }),
     }),
   );
@@ -91,7 +93,7 @@ export function decodeRequest(
       ? { id, op: "beat", agentDownAfter }
       : fault("a beat says how long it counts, in ms");
   }
-  const { op, cgroup, cookie: cookieText, family, connections: packed, ...others } = value;
+  const { op, cgroup, cookie: cookieText, family, count: howMany, connections: packed, ...others } = value;
   const surplus = Object.keys(others).filter((key) => key !== "id");
   if (surplus.length > 0) return fault("it has fields that no request has");
   if (typeof cgroup !== "string" || !isPathBelow(cgroup))
@@ -99,15 +101,22 @@ export function decodeRequest(
   const cookie = unsigned64(cookieText);
   if (cookie === undefined || cookie === 0n) return fault("cookie is no namespace's");
   const place = { id, cgroup, cookie };
-  if ((op === "socket") !== (family !== undefined)) return fault("family is a socket's");
+  const isForSockets = op === "sockets";
+  if (isForSockets !== (family !== undefined) || isForSockets !== (howMany !== undefined))
+    return fault("family and count are what sockets takes");
   if ((op === "destroy") !== (packed !== undefined)) return fault("connections are what destroy takes");
   switch (op) {
     case "listen":
     case "unlisten":
     case "connections":
       return { ...place, op };
-    case "socket":
-      return family === 4 || family === 6 ? { ...place, op, family } : fault("family is neither 4 nor 6");
+    case "sockets": {
+      if (family !== 4 && family !== 6) return fault("family is neither 4 nor 6");
+      const number = count(howMany) ?? 0;
+      return number >= 1 && number <= SOCKETS_PER_MESSAGE
+        ? { ...place, op, family, count: number }
+        : fault(`count is not from 1 to ${SOCKETS_PER_MESSAGE}`);
+    }
     case "destroy": {
       const connections = unpackAll(packed);
       return connections === undefined
@@ -115,7 +124,7 @@ export function decodeRequest(
         : { ...place, op, connections };
     }
     default:
-      return fault("op is none of beat, listen, unlisten, socket, connections, destroy");
+      return fault("op is none of beat, listen, unlisten, sockets, connections, destroy");
   }
 }
 
@@ -125,7 +134,7 @@ export function decodeAnswer(message: Buffer): Answer | undefined {
   const id = count(value?.id);
   if (value === undefined || id === undefined) return undefined;
   if (typeof value.error === "string") return { id, error: value.error };
-  if (value.socket === true) return { id, socket: true };
+  if (value.sockets === true) return { id, sockets: true };
   if (value.heard === true) return { id, heard: true };
   if (value.port4 !== undefined) {
     const [port4, port6] = [portOf(value.port4), portOf(value.port6)];

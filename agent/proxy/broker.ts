@@ -154,9 +154,9 @@ export class Broker {
         this.#silence.listen(request, six === undefined ? [four.port] : [four.port, six.port]);
         return [{ id, port4: four.port, ...(six && { port6: six.port }) }];
       }
-      case "socket":
-        descriptors.push(netns.socket(request.family));
-        return [{ id, socket: true }];
+      case "sockets":
+        descriptors.push(...netns.sockets(request.family, request.count));
+        return [{ id, sockets: true }];
       case "connections": {
         const all = netns.connections();
         const pieces = Math.max(1, Math.ceil(all.length / CONNECTIONS_PER_MESSAGE));

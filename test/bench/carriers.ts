@@ -79,7 +79,7 @@ async function podgate({ lab, caller, server }: Setting): Promise<Carrier> {
   ]);
   await lab.settled();
   const name = await lab.startAgent();
-  // A verdict line holds up nobody else's bytes, and the broker makes one socket for a connection: both count.
+  // A verdict line holds up nobody else's bytes, and the broker makes its sockets: both count.
   const pod = lab.pod("podgate-system", name);
   const pids = ["agent", "socket-broker"].flatMap((container) => pidsOf(pod.containerCgroup(container)));
   const carrier = { name: PODGATE, address: server.ipv4, port: trafficPorts.proxied, pids };

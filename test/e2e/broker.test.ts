@@ -1,6 +1,6 @@
 /** The socket broker as a process of its own: what it gives to whom, and what it refuses. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, statSync, symlinkSync, unlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, unlinkSync } from "node:fs";
 import { createConnection, Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -99,17 +99,44 @@ describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
     expect((await one().exec(["ss", "-Hltn"])).stdout).not.toContain(`127.0.0.1:${ipv4.port}`);
   });
 
-  test("makes sockets that connect as the pod", async () => {
-    const fd = await client.socket(placeOf(lab.pod("apps", "other")), 4);
-    await new Promise<void>((resolve, reject) => {
+  const connect = (fd: number) =>
+    new Promise<void>((resolve, reject) => {
       const address = Buffer.from([...new Array(10).fill(0), 255, 255, ...one().ipv4.split(".").map(Number)]);
       native.connectTcp(fd, address, 8080, 2000, (error) => (error ? reject(error) : resolve()));
     });
+
+  test("makes sockets that connect as the pod", async () => {
+    const fd = await client.socket(placeOf(lab.pod("apps", "other")), 4);
+    await connect(fd);
     const socket = new Socket({ fd });
     socket.write("hello\n");
     const answer = await new Promise((resolve) => socket.once("data", (data) => resolve(String(data))));
     expect(answer).toBe(`apps/one ${lab.pod("apps", "other").ipv4}\n`);
     socket.destroy();
+  });
+
+  test("makes sockets of a busy pod ahead, in that pod, and none is left when the pod or the broker goes", async () => {
+    const other = placeOf(lab.pod("apps", "other"));
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    const before = descriptors();
+    const busy = async (many: number) => {
+      const made = [];
+      for (let i = 0; i < many; i++) made.push(await client.socket(other, 4));
+      await Promise.all(made.map((fd) => connect(fd)));
+      const connected = (await client.connections(other)).filter(({ remote }) => remote.port === 8080);
+      expect(connected).toHaveLength(many);
+      made.forEach(native.resetSocket);
+      expect(descriptors()).toBeGreaterThan(before);
+    };
+    await busy(20);
+    void client.unlisten(other);
+    expect(descriptors()).toBe(before);
+    await busy(5);
+    broker.kill("SIGKILL");
+    await ended(broker);
+    await until("the client to notice", () => !client.connected);
+    expect(descriptors()).toBeLessThan(before);
+    broker = start();
   });
 
   test("lists a pod's connections, and ends those that are named", async () => {

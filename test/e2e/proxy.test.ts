@@ -16,6 +16,13 @@ import { lineOf } from "./support/verdict-lines.ts";
 /** False of every connection, and nobody can know before there is one. */
 const someMoment = denyWhere("conn.client_port == 1");
 const CONNECT_TIMEOUT_MS = 1500;
+/** One after the other. */
+const HUNDRED = `
+for _ in range(100):
+    connection = connect(arguments[0], 80)
+    connection.sendall(b"hello\\n")
+    say(connection.recv(200).decode())
+    reset(connection)`;
 
 let stage: Stage;
 const client = () => stage.pod("shop/client");
@@ -309,6 +316,11 @@ say([sorted(each) for each in answers])`,
     const [agent = 0] = pidsOf(container("agent"));
     const descriptors = () => readdirSync(`/proc/${agent}/fd`).length;
     const before = descriptors();
+    const { IPv4 } = stage.service("open.bank:80");
+    const { said } = await python<string>(stage.pod("shop/guest"), HUNDRED, IPv4);
+    expect(said).toEqual(Array(100).fill(`bank/open ${stage.pod("shop/guest").ipv4}\n`));
+    // Sockets made ahead for the next ones.
+    expect(descriptors()).toBeGreaterThan(before);
     await stage.lab.deletePod("shop", "guest", { gracePeriodSeconds: 0 });
     await stage.lab.waitFor("its two listeners to be closed", () => descriptors() <= before - 2);
     expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
