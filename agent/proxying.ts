@@ -132,6 +132,7 @@ export class Proxying {
           });
         // What failed without it is tried again.
         if (connected) this.#listen();
+        if (connected) void this.#listeners?.watch();
       },
     });
     this.#broker = broker;

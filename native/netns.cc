@@ -8,6 +8,7 @@
 #include "addon.h"
 #include "arguments.h"
 #include "error.h"
+#include "loop_mark.h"
 #include "netns_connection.h"
 #include "netns_thread.h"
 
@@ -22,7 +23,7 @@ constexpr uint8_t kLoopback6[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 
 int MakeSocket(int family, UniqueFd* made) {
   *made = UniqueFd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-  return made->Valid() ? 0 : errno;
+  return made->Valid() ? MarkForEventLoop(made->Get(), true) : errno;
 }
 
 int MakeListener(int family, int backlog, UniqueFd* made, uint16_t* port) {
@@ -55,6 +56,7 @@ Napi::Function Netns::Define(Napi::Env env) {
   return DefineClass(env, "Netns",
                      {StaticMethod<&Netns::Open>("open"), InstanceMethod<&Netns::Listen>("listen"),
                       InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Connections>("connections"),
+                      InstanceMethod<&Netns::Table>("table"),
                       InstanceMethod<&Netns::Destroy>("destroy"), InstanceMethod<&Netns::Close>("close")});
 }
 
@@ -111,11 +113,14 @@ Napi::Value Netns::Socket(const Napi::CallbackInfo& info) {
   return number;
 }
 
-Napi::Value Netns::Connections(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
+Napi::Value Netns::Connections(const Napi::CallbackInfo& info) { return List(info.Env(), false); }
+
+Napi::Value Netns::Table(const Napi::CallbackInfo& info) { return List(info.Env(), true); }
+
+Napi::Value Netns::List(Napi::Env env, bool with_listeners) {
   std::vector<TcpConnection> connections;
   const char* operation = "list connections";
-  int error = Inside(env, operation, [&] { return ListConnections(&connections); });
+  int error = Inside(env, operation, [&] { return ListConnections(with_listeners, &connections); });
   if (error != 0) Fail(env, operation, error, error == ENOENT ? kNoDiag : "");
   Napi::Array array = Napi::Array::New(env, connections.size());
   for (uint32_t at = 0; at < connections.size(); at++) {

@@ -12,6 +12,7 @@
 #include "arguments.h"
 #include "claims.h"
 #include "error.h"
+#include "loop_mark.h"
 
 namespace podgate {
 namespace {
@@ -35,6 +36,8 @@ int Unfit(int fd) {
 void Prepare(Napi::Env env, int fd, const std::string& operation) {
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) Fail(env, operation, errno);
+  // One that kept its mark would merely be ended when the event loop stands still.
+  MarkForEventLoop(fd, false);
   // Whoever sent the bytes has decided already when they go. What is refused here is a socket that was just reset.
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -83,6 +83,47 @@ describe.skipIf(obstacle())("a network namespace", () => {
     expect(await outputOf(process.execPath, ["-e", script, loopback])).toBe("ECONNREFUSED");
   });
 
+  it.each([
+    [4, "127.0.0.1"],
+    [6, "::1"],
+  ] as const)("shows of its sockets of family %i whose bytes wait for an event loop", async (family, host) => {
+    const { fd, port } = netns.listen(family, 8);
+    const mine = () =>
+      netns
+        .table()
+        .filter(({ local }) => local.port === port)
+        .map(({ state, inode, onEventLoop }) => ({
+          listens: state === 10,
+          queued: inode === 0n,
+          onEventLoop,
+        }));
+    const listener = { listens: true, queued: false, onEventLoop: true };
+    expect(mine()).toEqual([listener]);
+    await dial(app, host, port);
+    expect(mine()).toHaveLength(2);
+    expect(mine()).toContainEqual({ listens: false, queued: true, onEventLoop: true });
+    // An application's own, whatever its family.
+    expect(netns.table().filter(({ remote }) => remote.port === port)).toMatchObject([
+      { onEventLoop: false },
+    ]);
+    const accepted = Promise.withResolvers<number>();
+    const acceptor = new native.Acceptor(fd, accepted.resolve, () => {});
+    const client = await accepted.promise;
+    expect(mine()).toContainEqual({ listens: false, queued: false, onEventLoop: true });
+    const upstream = netns.socket(family);
+    await new Promise<unknown>((resolve) => {
+      native.connectTcp(upstream, bytesOf(host), echo(netns, family), 5000, resolve);
+    });
+    const held = () => netns.table().filter(({ state, onEventLoop }) => onEventLoop && state !== 10);
+    const before = held().length;
+    const pump = new native.Pump({ threads: 1 });
+    pump.start(client, upstream, { idleMs: 0 }, () => {});
+    expect(mine()).toContainEqual({ listens: false, queued: false, onEventLoop: false });
+    expect(held()).toHaveLength(before - 2);
+    pump.close();
+    acceptor.close();
+  });
+
   it("keeps a family 6 listener to IPv6", async () => {
     expect(await app.ask(`dial x 127.0.0.1 ${echo(netns, 6)}`)).toBe("ECONNREFUSED");
     expect(await app.ask(`dial x ::ffff:127.0.0.1 ${echo(netns, 6)}`)).toBe("ECONNREFUSED");

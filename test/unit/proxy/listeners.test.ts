@@ -32,7 +32,9 @@ function listeners(): Listeners {
       get connected() {
         return connected;
       },
-      unlisten: async () => {},
+      watch: async ({ cookie }) => {
+        done.push(`watch ${cookie}`);
+      },
       listen: async (place) => {
         const error = failure?.(place as PodPlace);
         if (error !== undefined) throw error;
@@ -130,6 +132,15 @@ test("a map without room leaves no socket behind", async () => {
   expect(done).toEqual(["listen 1", "close 10", "close 11"]);
   expect(failures).toEqual(["uid-1: E2BIG"]);
   expect(all.size).toBe(0);
+});
+
+test("a broker that comes back is told where there are listeners", async () => {
+  const all = listeners();
+  await all.want([pod(1n), pod(2n), pod(3n)]);
+  await all.want([pod(1n), pod(3n)]);
+  done = [];
+  await all.watch();
+  expect(done).toEqual(["watch 1", "watch 3"]);
 });
 
 test("a listener that breaks is replaced", async () => {
