@@ -11,6 +11,7 @@ import { denyWhere } from "./support/endpoints.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
 import { type Running, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
+import { lineOf } from "./support/verdict-lines.ts";
 
 const AGENT_DOWN_MS = 1500;
 /** Connections through the proxy. */
@@ -171,6 +172,10 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     // Nothing of what was said meanwhile is lost.
     if (isStopped)
       for (const client of plain) expect((await hears(client)) - since).toBeGreaterThan(FROZEN_MS);
+    for (const { comm } of shaking) {
+      const line = await lineOf({ comm }, () => stage.log());
+      expect(line).toMatchObject({ verdict: "deny", layer: "proxy", error: expect.stringMatching(/^TLS handshake: /) });
+    }
     // Those that were ended are nobody's any more.
     await haveRoom((AT_MOST - plain.length) / 2);
     await expect(start("plain", "IPv4").next()).rejects.toThrow("Operation not permitted");
