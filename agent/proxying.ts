@@ -15,7 +15,7 @@ import type { Decision, LogMetadata, Verdict } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
 import { placesOf } from "./pod-places.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
-import { shakeHands } from "./proxy/handshake.ts";
+import { shakingHands } from "./proxy/handshake.ts";
 import { Listeners } from "./proxy/listeners.ts";
 import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
@@ -157,7 +157,7 @@ export class Proxying {
       onOutcome: (outcome) => this.#attempt("a verdict could not be logged", () => this.#tell(outcome)),
       bootTime: bootTimeNs,
       longestWaitMs: agentDownAfter,
-      shakeHands,
+      shakeHands: shakingHands(native),
       handshakeTimeoutMs: this.#options.handshakeTimeout,
       connectTimeoutMs: connectTimeout,
       idleMs: idleTimeout,

@@ -11,6 +11,7 @@
 
 #include "arguments.h"
 #include "claims.h"
+#include "descriptors.h"
 #include "error.h"
 #include "loop_mark.h"
 
@@ -38,6 +39,8 @@ void Prepare(Napi::Env env, int fd, const std::string& operation) {
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) Fail(env, operation, errno);
   // One that kept its mark would merely be ended when the event loop stands still.
   MarkForEventLoop(fd, false);
+  // A process that is killed must not make half of a stream look like all of it.
+  SetResetOnClose(fd, true);
   // Whoever sent the bytes has decided already when they go. What is refused here is a socket that was just reset.
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -130,7 +130,7 @@ export interface NativeSockets {
   /**
    * Takes over a listening TCP socket, unless it throws: EBADF, ENOTSOCK, EPROTONOSUPPORT (not TCP), EINVAL (not
    * listening). `fd` is non-blocking, close-on-exec and the callback's to close. `remoteAddress`: 16 bytes as in TcpEnd.
-   * A connection that was reset while it waited is not reported. What a callback throws is an uncaughtException.
+   * Its peer gets RST however it is closed, until `resetOnClose` or a Pump says otherwise. A connection that was reset while it waited is not reported. What a callback throws is an uncaughtException.
    */
   readonly Acceptor: new (
     fd: number,
@@ -150,6 +150,8 @@ export interface NativeSockets {
     timeoutMs: number,
     done: (error?: NativeError) => void,
   ): Handle;
+  /** Whether the peer gets RST when the last descriptor is closed, also because this process is killed. EBADF, ENOTSOCK. */
+  resetOnClose(fd: number, on: boolean): void;
   /** Closes a socket so that the peer gets RST, unless another descriptor has it open too. EBADF, ENOTSOCK. */
   resetSocket(fd: number): void;
   /** 3 or more. EBADF. */

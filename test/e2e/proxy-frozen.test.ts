@@ -174,7 +174,11 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
       for (const client of plain) expect((await hears(client)) - since).toBeGreaterThan(FROZEN_MS);
     for (const { comm } of shaking) {
       const line = await lineOf({ comm }, () => stage.log());
-      expect(line).toMatchObject({ verdict: "deny", layer: "proxy", error: expect.stringMatching(/^TLS handshake: /) });
+      expect(line).toMatchObject({
+        verdict: "deny",
+        layer: "proxy",
+        error: expect.stringMatching(/^TLS handshake: /),
+      });
     }
     // Those that were ended are nobody's any more.
     await haveRoom((AT_MOST - plain.length) / 2);
@@ -197,11 +201,20 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     try {
       for (const client of waiting) client.tell();
       await areEnded(waiting, since);
-      expect(await brokers()).toMatch(/the agent is silent/);
+      await stage.lab.waitFor("its line", async () => (await brokers()).includes("the agent is silent"));
     } finally {
       signal("SIGCONT");
     }
     for (const client of plain) client.tell();
     for (const client of plain) await hears(client);
+  }, 60_000);
+
+  test("27: that is killed leaves nobody waiting, and no stream that looks whole", async () => {
+    const { plain, shaking, secured, dialling } = await everybody();
+    const all = [...plain, ...shaking, ...secured, ...dialling];
+    const since = Date.now();
+    signal("SIGKILL");
+    for (const client of all) client.tell();
+    await areEnded(all, since);
   }, 60_000);
 });
