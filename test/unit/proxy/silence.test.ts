@@ -154,6 +154,29 @@ test("an agent that never beats or is gone has nobody ended, nor has a pod that 
   expect(ended).toEqual([]);
 });
 
+test("a pod with very many holds nobody else up, and has all of them ended", () => {
+  const order: bigint[] = [];
+  const sockets = new Map([7n, 8n].map((cookie) => [cookie, cookie === 7n ? 3000 : 1]));
+  const watch = new Silence({
+    find: ({ cookie }) => ({
+      table: () => Array.from({ length: sockets.get(cookie) ?? 0 }, (_, port) => its({ port }, 9n)),
+      destroy: () => {
+        order.push(cookie);
+        sockets.set(cookie, (sockets.get(cookie) ?? 0) - 1);
+        return true;
+      },
+    }),
+    onEnded: () => {},
+    now: () => now,
+  });
+  for (const cookie of sockets.keys()) watch.watch({ cgroup: "pod", cookie });
+  watch.beat(1000);
+  pass(2000);
+  expect(order.indexOf(8n)).toBe(1024);
+  expect([...sockets.values()]).toEqual([0, 0]);
+  watch.end();
+});
+
 test("what was heard while this process stood still counts", () => {
   const watch = silence();
   watch.watch(place);
