@@ -1,4 +1,5 @@
 /** An agent that stands still, and whoever is in the middle of something with it: which of them it keeps, and for how long. */
+import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { AGENT_MAIN } from "../lab/agent.ts";
 import { pidsOf } from "../lab/cgroup.ts";
@@ -45,9 +46,9 @@ while sys.stdin.readline():
         except ssl.SSLError as error: return error.reason or str(error)
     say([outcome(saw), time.time() * 1000])`;
 
-/** On SIGUSR2 the event loop does nothing else for a while. */
+/** On SIGUSR2 the event loop does nothing else for a while, and the process's name says so. */
 const BLOCKABLE = encodeURIComponent(
-  `process.on("SIGUSR2", () => { const end = Date.now() + ${FROZEN_MS}; while (Date.now() < end); });`,
+  `process.on("SIGUSR2", () => { process.title = "blocked"; const end = Date.now() + ${FROZEN_MS}; while (Date.now() < end); });`,
 );
 
 type Client = Running<[saw: string, at: number]>;
@@ -94,10 +95,13 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     ...["--tls-handshake-timeout", "60s", "--connect-timeout", "60s"],
   ];
 
+  const pids = (container: string) =>
+    pidsOf(stage.lab.pod("podgate-system", stage.agent).containerCgroup(container));
   function signal(name: NodeJS.Signals, container = "agent"): void {
-    const pids = pidsOf(stage.lab.pod("podgate-system", stage.agent).containerCgroup(container));
-    for (const pid of pids) process.kill(pid, name);
+    for (const pid of pids(container)) process.kill(pid, name);
   }
+  const isBlocked = () =>
+    pids("agent").some((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "blocked");
 
   function start(kind: Kind, family: "IPv4" | "IPv6"): Client {
     const address = stage.service(`${SERVICES[kind]}.bank:80`)[family];
@@ -160,6 +164,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     const since = Date.now();
     signal(isStopped ? "SIGSTOP" : "SIGUSR2");
     try {
+      if (!isStopped) await stage.lab.waitFor("its event loop to be blocked", isBlocked);
       for (const client of [...plain, ...waiting]) client.tell();
       await areEnded(waiting, since);
       // The pump's threads go on where they are not stopped too.
