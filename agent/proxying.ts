@@ -13,7 +13,7 @@ import type { LogMetadata } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
 import { placesOf } from "./pod-places.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
-import { shakeHands } from "./proxy/handshake.ts";
+import { shakingHands } from "./proxy/handshake.ts";
 import { Listeners } from "./proxy/listeners.ts";
 import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
@@ -135,6 +135,7 @@ export class Proxying {
           });
         // What failed without it is tried again.
         if (connected) this.#listen();
+        if (connected) void this.#listeners?.watch();
       },
     });
     this.#broker = broker;
@@ -159,7 +160,7 @@ export class Proxying {
       onOutcome: (outcome) => this.#attempt("a verdict could not be logged", () => this.#tell(outcome)),
       bootTime: native.bootTime,
       longestWaitMs: agentDownAfter,
-      shakeHands,
+      shakeHands: shakingHands(native),
       handshakeTimeoutMs: this.#options.handshakeTimeout,
       connectTimeoutMs: connectTimeout,
       idleMs: idleTimeout,

@@ -41,6 +41,7 @@ Acceptor::Acceptor(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   };
   events.failed = [this](int error, bool is_over) { Failed(error, is_over); };
   events.teardown = [this] { loop_.Stop(); };
+  if (int error = SetResetOnClose(fd, true)) Fail(env, operation, error);
   UniqueFd listener(fd);
   int error = loop_.Start(env, &listener, std::move(events));
   listener.Release();  // taken over, or still the caller's

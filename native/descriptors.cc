@@ -22,18 +22,27 @@ void CloseDescriptor(const Napi::CallbackInfo& info) {
 
 void ResetSocket(const Napi::CallbackInfo& info) {
   int fd = DescriptorArgument(info, 0);
-  struct linger at_once = {1, 0};
   // Refused only for what is no open socket, which is then not closed: it may be something that is still needed.
-  if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) != 0) {
-    Fail(info.Env(), "reset socket " + std::to_string(fd), errno);
-  }
+  if (int error = SetResetOnClose(fd, true)) Fail(info.Env(), "reset socket " + std::to_string(fd), error);
   close(fd);
+}
+
+void ResetOnClose(const Napi::CallbackInfo& info) {
+  int fd = DescriptorArgument(info, 0);
+  if (!info[1].IsBoolean()) FailType(info.Env(), "on must be a boolean");
+  int error = SetResetOnClose(fd, info[1].As<Napi::Boolean>().Value());
+  if (error != 0) Fail(info.Env(), "tell how to close socket " + std::to_string(fd), error);
 }
 
 }  // namespace
 
 int DescriptorArgument(const Napi::CallbackInfo& info, size_t index) {
   return static_cast<int>(IntegerOf(info[index], "descriptor", 3, INT_MAX));
+}
+
+int SetResetOnClose(int fd, bool on) {
+  struct linger linger = {on ? 1 : 0, 0};
+  return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0 ? 0 : errno;
 }
 
 int CheckTcp(int fd, int* family) {
@@ -48,6 +57,7 @@ int CheckTcp(int fd, int* family) {
 
 void RegisterDescriptorFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor"));
+  exports.Set("resetOnClose", Napi::Function::New<ResetOnClose>(env, "resetOnClose"));
   exports.Set("resetSocket", Napi::Function::New<ResetSocket>(env, "resetSocket"));
 }
 

@@ -18,14 +18,15 @@ constexpr size_t kBufferSize = 64 * 1024;
 // The kernel answers at once. Who waits is the event loop, so it must not wait for ever.
 constexpr struct timeval kPatience = {5, 0};
 
-// The attribute INET_DIAG_INFO among those that follow a message.
-const uint8_t* FindInfo(const uint8_t* attributes, size_t length, size_t* info_length) {
+}  // namespace
+
+const uint8_t* FindAttribute(const uint8_t* attributes, size_t length, int type, size_t* found_length) {
   while (length >= sizeof(struct rtattr)) {
     struct rtattr header;
     memcpy(&header, attributes, sizeof(header));
     if (header.rta_len < sizeof(header) || header.rta_len > length) return nullptr;
-    if (header.rta_type == INET_DIAG_INFO) {
-      *info_length = header.rta_len - sizeof(header);
+    if (header.rta_type == type) {
+      *found_length = header.rta_len - sizeof(header);
       return attributes + sizeof(header);
     }
     size_t step = std::min(length, size_t{RTA_ALIGN(header.rta_len)});
@@ -34,8 +35,6 @@ const uint8_t* FindInfo(const uint8_t* attributes, size_t length, size_t* info_l
   }
   return nullptr;
 }
-
-}  // namespace
 
 int DiagSocket::Open() {
   fd_ = UniqueFd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
@@ -116,11 +115,8 @@ int DiagSocket::Parse(size_t length, const Take& take, Progress* progress, bool*
       struct inet_diag_msg message;
       if (payload_length < sizeof(message)) return EBADMSG;
       memcpy(&message, payload, sizeof(message));
-      size_t info_length = 0;
-      const uint8_t* info = FindInfo(payload + NLMSG_ALIGN(sizeof(message)),
-                                     payload_length - std::min(payload_length, size_t{NLMSG_ALIGN(sizeof(message))}),
-                                     &info_length);
-      take(message, info, info_length);
+      size_t before = std::min(payload_length, size_t{NLMSG_ALIGN(sizeof(message))});
+      take(message, payload + before, payload_length - before);
     }
   }
   return 0;

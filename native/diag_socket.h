@@ -12,10 +12,13 @@
 
 namespace podgate {
 
+// What the attribute INET_DIAG_... holds; null: there is none.
+const uint8_t* FindAttribute(const uint8_t* attributes, size_t length, int type, size_t* found_length);
+
 class DiagSocket {
  public:
-  // `info`: what INET_DIAG_INFO holds, null without one.
-  using Take = std::function<void(const struct inet_diag_msg& message, const uint8_t* info, size_t info_length)>;
+  // `attributes`: what follows the message, for FindAttribute.
+  using Take = std::function<void(const struct inet_diag_msg& message, const uint8_t* attributes, size_t length)>;
 
   // Each returns 0 or a positive errno.
   int Open();

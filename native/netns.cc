@@ -8,6 +8,7 @@
 #include "addon.h"
 #include "arguments.h"
 #include "error.h"
+#include "loop_mark.h"
 #include "netns_connection.h"
 #include "netns_thread.h"
 #include "seqpacket.h"
@@ -23,7 +24,7 @@ constexpr uint8_t kLoopback6[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 
 int MakeSocket(int family, UniqueFd* made) {
   *made = UniqueFd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-  return made->Valid() ? 0 : errno;
+  return made->Valid() ? MarkForEventLoop(made->Get(), true) : errno;
 }
 
 int MakeListener(int family, int backlog, UniqueFd* made, uint16_t* port) {
@@ -55,8 +56,8 @@ std::string Name(int family) { return family == AF_INET ? "IPv4" : "IPv6"; }
 Napi::Function Netns::Define(Napi::Env env) {
   return DefineClass(env, "Netns",
                      {StaticMethod<&Netns::Open>("open"), InstanceMethod<&Netns::Listen>("listen"),
-                      InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Sockets>("sockets"),
-                      InstanceMethod<&Netns::Connections>("connections"),
+                       InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Sockets>("sockets"),
+                       InstanceMethod<&Netns::Connections>("connections"), InstanceMethod<&Netns::Table>("table"),
                       InstanceMethod<&Netns::Destroy>("destroy"), InstanceMethod<&Netns::Close>("close")});
 }
 
@@ -136,11 +137,14 @@ std::vector<UniqueFd> Netns::MakeSockets(Napi::Env env, int family, uint32_t cou
   return made;
 }
 
-Napi::Value Netns::Connections(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
+Napi::Value Netns::Connections(const Napi::CallbackInfo& info) { return List(info.Env(), false); }
+
+Napi::Value Netns::Table(const Napi::CallbackInfo& info) { return List(info.Env(), true); }
+
+Napi::Value Netns::List(Napi::Env env, bool with_listeners) {
   std::vector<TcpConnection> connections;
   const char* operation = "list connections";
-  int error = Inside(env, operation, [&] { return ListConnections(&connections); });
+  int error = Inside(env, operation, [&] { return ListConnections(with_listeners, &connections); });
   if (error != 0) Fail(env, operation, error, error == ENOENT ? kNoDiag : "");
   Napi::Array array = Napi::Array::New(env, connections.size());
   for (uint32_t at = 0; at < connections.size(); at++) {

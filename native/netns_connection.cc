@@ -47,6 +47,7 @@ Napi::Object ConnectionToObject(Napi::Env env, const TcpConnection& connection) 
   object.Set("inode", Napi::BigInt::New(env, static_cast<uint64_t>(connection.inode)));
   object.Set("uid", Napi::Number::New(env, connection.uid));
   object.Set("beyondPayload", Napi::Number::New(env, static_cast<double>(connection.beyond_payload)));
+  object.Set("onEventLoop", Napi::Boolean::New(env, connection.on_event_loop));
   return object;
 }
 

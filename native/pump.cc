@@ -11,7 +11,9 @@
 
 #include "arguments.h"
 #include "claims.h"
+#include "descriptors.h"
 #include "error.h"
+#include "loop_mark.h"
 
 namespace podgate {
 namespace {
@@ -36,6 +38,10 @@ void Prepare(Napi::Env env, int fd, const std::string& operation) {
   int flags = fcntl(fd, F_GETFL);
   bool blocks = flags >= 0 && (flags & O_NONBLOCK) == 0;
   if (flags < 0 || (blocks && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) Fail(env, operation, errno);
+  // One that kept its mark would merely be ended when the event loop stands still.
+  MarkForEventLoop(fd, false);
+  // A process that is killed must not make half of a stream look like all of it.
+  SetResetOnClose(fd, true);
   // Whoever sent the bytes has decided already when they go. What is refused here is a socket that was just reset.
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "claims.h"
+#include "descriptors.h"
 
 namespace podgate {
 namespace {
@@ -247,10 +248,7 @@ void PumpThread::End(Connection& connection, How how) {
 void PumpThread::Close(Side& side, bool reset) {
   // The descriptor may have a copy somewhere, which would keep it watched.
   epoll_ctl(epoll_.Get(), EPOLL_CTL_DEL, side.fd, nullptr);
-  if (reset) {
-    struct linger now = {1, 0};
-    setsockopt(side.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-  }
+  SetResetOnClose(side.fd, reset);
   UnclaimDescriptor(side.fd);
   close(side.fd);
 }

@@ -21,13 +21,14 @@ struct TcpConnection {
   uint32_t uid = 0;
   uint64_t cookie = 0;
   int64_t beyond_payload = 0;  // see tcp_sequence.h
+  bool on_event_loop = false;  // see loop_mark.h
 };
 
 // INET_DIAG_NOCOOKIE: the kernel would take it for "whichever socket has this tuple now".
 constexpr uint64_t kNoCookie = ~0ull;
 
 // Of the calling thread's network namespace, as are all here. Both return 0 or a positive errno.
-int ListConnections(std::vector<TcpConnection>* connections);
+int ListConnections(bool with_listeners, std::vector<TcpConnection>* connections);
 // ENOENT: the connection is gone. Another one that has the same tuple by now is left alone.
 int DestroyConnection(const TcpConnection& connection);
 

@@ -33,6 +33,15 @@ export interface TcpConnection {
   readonly beyondPayload: number;
 }
 
+/** A socket as the kernel's table has it: a connection, or one that listens, whose remote end is all zero. */
+export interface TcpSocket extends TcpConnection {
+  /**
+   * Made by `Netns.listen` or `Netns.socket`, or accepted (or in the queue) there, and not taken over by a Pump: what
+   * becomes of its bytes hangs on an event loop. Never before Linux 5.10. Anybody can make a socket of his own look so.
+   */
+  readonly onEventLoop: boolean;
+}
+
 /**
  * A network namespace, held open. Every method runs on a thread of its own that has entered it, and waits for it (about
  * 0.1 ms); no other thread changes its namespace. EPERM without CAP_SYS_ADMIN.
@@ -55,6 +64,8 @@ export interface Netns {
    * kernel has no inet_diag.
    */
   connections(): TcpConnection[];
+  /** Also those that listen. Else as `connections`. */
+  table(): TcpSocket[];
   /**
    * Ends one for both applications: this side's gets ECONNABORTED, the other's ECONNRESET. False: it is not there any
    * more; a later connection with its addresses and ports is left alone. EPERM without CAP_NET_ADMIN; EOPNOTSUPP when
@@ -121,7 +132,7 @@ export interface NativeSockets {
   /**
    * Takes over a listening TCP socket, unless it throws: EBADF, ENOTSOCK, EPROTONOSUPPORT (not TCP), EINVAL (not
    * listening). `fd` is non-blocking, close-on-exec and the callback's to close. `remoteAddress`: 16 bytes as in TcpEnd.
-   * A connection that was reset while it waited is not reported. What a callback throws is an uncaughtException.
+   * Its peer gets RST however it is closed, until `resetOnClose` or a Pump says otherwise. A connection that was reset while it waited is not reported. What a callback throws is an uncaughtException.
    */
   readonly Acceptor: new (
     fd: number,
@@ -141,6 +152,8 @@ export interface NativeSockets {
     timeoutMs: number,
     done: (error?: NativeError) => void,
   ): Handle;
+  /** Whether the peer gets RST when the last descriptor is closed, also because this process is killed. EBADF, ENOTSOCK. */
+  resetOnClose(fd: number, on: boolean): void;
   /** Closes a socket so that the peer gets RST, unless another descriptor has it open too. EBADF, ENOTSOCK. */
   resetSocket(fd: number): void;
   /** 3 or more. EBADF. */

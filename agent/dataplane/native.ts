@@ -17,6 +17,7 @@ export type {
   OnAcceptError,
   TcpConnection,
   TcpEnd,
+  TcpSocket,
 } from "./native-sockets.ts";
 
 /**

@@ -29,10 +29,12 @@ export interface Sockets {
   /** Whether there is a broker. */
   readonly connected: boolean;
   listen(place: Place): Promise<InPodListeners>;
-  /** To be told when the listeners of a namespace are closed. Never rejects: a broker that is away knows of none. */
-  unlisten(place: Place): Promise<void>;
+  /** To be told of every namespace that a former broker has listened in. Never rejects: the next broker is told again. */
+  watch(place: Place): Promise<void>;
   /** An unconnected TCP socket, which may have been made ahead; the caller owns it. */
   socket(place: Place, family: Family): Promise<number>;
+  /** Closes what was made ahead for a namespace. */
+  release(place: Pick<Place, "cookie">): void;
   connections(place: Place): Promise<readonly TcpConnection[]>;
   /** How many of them there still were. */
   destroy(place: Place, connections: readonly TcpConnection[]): Promise<number>;
@@ -41,7 +43,7 @@ export interface Sockets {
 export interface BrokerClientOptions {
   readonly socketPath: string;
   readonly clock: Clock;
-  /** In ms: for so long a sign of life of this process counts; then the broker ends whoever waits to be accepted. */
+  /** In ms: for so long a sign of life of this process counts; then the broker ends whoever waits for it. */
   readonly agentDownAfter: number;
   /** Called when the broker comes and, with the reason, when it goes or is not there at first. */
   readonly onChange: (connected: boolean, why?: string) => void;
@@ -144,9 +146,12 @@ export class BrokerClient implements Sockets {
     return destroyed;
   }
 
-  async unlisten({ cgroup, cookie }: Place): Promise<void> {
-    this.#spares.release({ cookie });
-    await this.#tell({ op: "unlisten", cgroup, cookie });
+  async watch(place: Place): Promise<void> {
+    await this.#tell({ op: "watch", ...place });
+  }
+
+  release(place: Pick<Place, "cookie">): void {
+    this.#spares.release(place);
   }
 
   async #sockets(place: Place, family: Family, count: number): Promise<readonly number[]> {

@@ -19,11 +19,11 @@ export interface Beat {
   readonly agentDownAfter: number;
 }
 
-/** `id` names the request in its answer; whole, from 0. "unlisten": the agent has closed its listeners there. */
+/** `id` names the request in its answer; whole, from 0. "watch": the agent has sockets there, made by a former broker. */
 export type PlacedRequest = { readonly id: number } & Place &
   (
     | { readonly op: "listen" }
-    | { readonly op: "unlisten" }
+    | { readonly op: "watch" }
     | { readonly op: "sockets"; readonly family: 4 | 6; readonly count: number }
     | { readonly op: "connections" }
     | { readonly op: "destroy"; readonly connections: readonly TcpConnection[] }
@@ -39,7 +39,7 @@ export type Answer = { readonly id: number } & (
   | { readonly destroyed: number }
   /** As many descriptors as were asked for. */
   | { readonly sockets: true }
-  /** Of a beat and of "unlisten". */
+  /** Of a beat and of "watch". */
   | { readonly heard: true }
 );
 
@@ -107,7 +107,7 @@ export function decodeRequest(
   if ((op === "destroy") !== (packed !== undefined)) return fault("connections are what destroy takes");
   switch (op) {
     case "listen":
-    case "unlisten":
+    case "watch":
     case "connections":
       return { ...place, op };
     case "sockets": {
@@ -124,7 +124,7 @@ export function decodeRequest(
         : { ...place, op, connections };
     }
     default:
-      return fault("op is none of beat, listen, unlisten, sockets, connections, destroy");
+      return fault("op is none of beat, listen, watch, sockets, connections, destroy");
   }
 }
 

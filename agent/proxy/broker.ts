@@ -8,7 +8,6 @@ import {
   CONNECTIONS_PER_MESSAGE,
   decodeRequest,
   encodeAnswer,
-  type PlacedRequest,
   type Request,
 } from "./broker-protocol.ts";
 import { Outbox } from "./outbox.ts";
@@ -63,7 +62,9 @@ export class Broker {
         else options.log("warn", "an agent could not be welcomed", { error: error.message });
       },
     );
-    this.#timer = setInterval(() => this.#namespaces.sweep(), SWEEP_MS);
+    this.#timer = setInterval(() => {
+      for (const cookie of this.#namespaces.sweep()) this.#silence.forget(cookie);
+    }, SWEEP_MS);
   }
 
   close(): void {
@@ -133,25 +134,21 @@ export class Broker {
   /** Adds what goes with the first answer to `descriptors`. */
   #perform(request: Request, descriptors: number[]): readonly Answer[] {
     const { id } = request;
-    if (request.op === "beat") this.#silence.beat(request.agentDownAfter);
-    else if (request.op === "unlisten") this.#silence.unlisten(request.cookie);
-    else return this.#enter(request, descriptors);
-    return [{ id, heard: true }];
-  }
-
-  #enter(
-    request: Exclude<PlacedRequest, { readonly op: "unlisten" }>,
-    descriptors: number[],
-  ): readonly Answer[] {
-    const { id } = request;
+    if (request.op === "beat") {
+      this.#silence.beat(request.agentDownAfter);
+      return [{ id, heard: true }];
+    }
     const netns = this.#namespaces.find(request);
     switch (request.op) {
+      case "watch":
+        this.#silence.watch(request);
+        return [{ id, heard: true }];
       case "listen": {
+        this.#silence.watch(request);
         const four = netns.listen(4, BACKLOG);
         descriptors.push(four.fd);
         const six = withoutIpv6(() => netns.listen(6, BACKLOG));
         if (six !== undefined) descriptors.push(six.fd);
-        this.#silence.listen(request, six === undefined ? [four.port] : [four.port, six.port]);
         return [{ id, port4: four.port, ...(six && { port6: six.port }) }];
       }
       case "sockets":

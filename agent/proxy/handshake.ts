@@ -1,6 +1,7 @@
 /** Shakes hands with a client as a policy says. What is no TLS, or not such TLS, is reset. */
 import { constants, X509Certificate } from "node:crypto";
 import { createServer, DEFAULT_CIPHERS, type Server, type TLSSocket } from "node:tls";
+import type { Native } from "../dataplane/native.ts";
 import { TLS_VERSIONS, type TlsSession, type TlsSettings, type TlsVersion } from "../model/tls.ts";
 import type { ClientEnd } from "./client-end.ts";
 import { destroyLater, RawSocket, TlsEnd } from "./tls-end.ts";
@@ -23,43 +24,45 @@ export type ShakeHands = (
 /** OpenSSL refuses what TLS 1.0 and 1.1 sign with unless asked to be lenient. */
 const LENIENT = `${DEFAULT_CIPHERS}:@SECLEVEL=0`;
 
-export const shakeHands: ShakeHands = (fd, settings, { timeoutMs, signal }) =>
-  new Promise((resolve, reject) => {
-    const raw = new RawSocket(fd);
-    let isOver = false;
-    const finish = () => {
-      isOver = true;
-      clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
-    };
-    const fail = (why: string) => {
-      if (isOver) return;
-      finish();
-      destroyLater(raw);
-      reject(new Error(`TLS handshake: ${why}`));
-    };
-    const abort = () => fail("the agent stops");
-    const timer = setTimeout(() => fail(`not made in ${timeoutMs / 1000} s`), timeoutMs);
-    signal.addEventListener("abort", abort);
-    raw.on("close", () => fail("the client went away"));
-    try {
-      const server = serverOf(settings, timeoutMs);
-      server.on("tlsClientError", (error) => fail(words(error)));
-      server.on("secureConnection", (socket) => {
-        const end = new TlsEnd(socket, raw);
-        const session = attempt(() => sessionOf(socket, settings));
+export const shakingHands =
+  (native: Pick<Native, "resetOnClose">): ShakeHands =>
+  (fd, settings, { timeoutMs, signal }) =>
+    new Promise((resolve, reject) => {
+      const raw = new RawSocket(fd, native);
+      let isOver = false;
+      const finish = () => {
+        isOver = true;
+        clearTimeout(timer);
+        signal.removeEventListener("abort", abort);
+      };
+      const fail = (why: string) => {
         if (isOver) return;
-        if (session instanceof Error) return fail(session.message);
         finish();
-        // Its last words are not written yet.
-        setImmediate(() => resolve({ session, end }));
-      });
-      server.emit("connection", raw);
-    } catch {
-      // OpenSSL's words may be about what must not be repeated.
-      fail("OpenSSL cannot use the certificate, the key or an authority");
-    }
-  });
+        destroyLater(raw);
+        reject(new Error(`TLS handshake: ${why}`));
+      };
+      const abort = () => fail("the agent stops");
+      const timer = setTimeout(() => fail(`not made in ${timeoutMs / 1000} s`), timeoutMs);
+      signal.addEventListener("abort", abort);
+      raw.on("close", () => fail("the client went away"));
+      try {
+        const server = serverOf(settings, timeoutMs);
+        server.on("tlsClientError", (error) => fail(words(error)));
+        server.on("secureConnection", (socket) => {
+          const end = new TlsEnd(socket, raw);
+          const session = attempt(() => sessionOf(socket, settings));
+          if (isOver) return;
+          if (session instanceof Error) return fail(session.message);
+          finish();
+          // Its last words are not written yet.
+          setImmediate(() => resolve({ session, end }));
+        });
+        server.emit("connection", raw);
+      } catch {
+        // OpenSSL's words may be about what must not be repeated.
+        fail("OpenSSL cannot use the certificate, the key or an authority");
+      }
+    });
 
 /**
  * It never listens. One for each connection, so that one connection's events are its own; sessions are not resumed, so that

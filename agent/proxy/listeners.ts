@@ -27,7 +27,7 @@ export type OnConnection = (place: PodPlace, family: 4 | 6, fd: number, client: 
 
 export interface ListenersOptions {
   readonly native: Pick<Native, "Acceptor" | "closeDescriptor">;
-  readonly sockets: Pick<Sockets, "listen" | "unlisten" | "connected">;
+  readonly sockets: Pick<Sockets, "listen" | "watch" | "release" | "connected">;
   readonly ports: ListenerPorts;
   readonly onConnection: OnConnection;
   /** Whether the kernel shall refuse further connections of that pod; `refresh` when that changes. */
@@ -93,6 +93,11 @@ export class Listeners {
     return this.#running;
   }
 
+  /** Tells a broker that has just come. One after the other: a channel has room for some 250 messages. */
+  async watch(): Promise<void> {
+    for (const place of [...this.places()]) await this.#options.sockets.watch(place);
+  }
+
   close(): void {
     this.#closed = true;
     for (const cookie of [...this.#open.keys()]) this.#end(cookie);
@@ -124,13 +129,12 @@ export class Listeners {
   }
 
   #accept(place: PodPlace, { ipv4, ipv6 }: InPodListeners): void {
-    const { native, sockets: broker } = this.#options;
+    const { native } = this.#options;
     const acceptors: Acceptor[] = [];
     const sockets = [{ ...ipv4, family: 4 as const }, ...(ipv6 ? [{ ...ipv6, family: 6 as const }] : [])];
     // Stopped, or no longer wanted, while the broker worked.
     if (this.#closed || this.#wanted.get(place.cookie)?.podUid !== place.podUid) {
       for (const { fd } of sockets) native.closeDescriptor(fd);
-      void broker.unlisten(place);
       return;
     }
     try {
@@ -150,7 +154,6 @@ export class Listeners {
       this.#open.delete(place.cookie);
       for (const acceptor of acceptors) acceptor.close();
       for (const { fd } of sockets.slice(acceptors.length)) native.closeDescriptor(fd);
-      void broker.unlisten(place);
       throw error;
     }
   }
@@ -168,7 +171,7 @@ export class Listeners {
       this.#options.ports.delete(cookie);
     } finally {
       for (const acceptor of open.acceptors) acceptor.close();
-      void this.#options.sockets.unlisten(open.place);
+      this.#options.sockets.release(open.place);
     }
   }
 

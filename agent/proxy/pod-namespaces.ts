@@ -45,13 +45,16 @@ export class PodNamespaces {
     return netns;
   }
 
-  /** Lets go of the namespaces of pods that are gone. */
-  sweep(): void {
+  /** Lets go of the namespaces of pods that are gone, and says which. */
+  sweep(): readonly bigint[] {
+    const gone: bigint[] = [];
     for (const [cookie, { netns, directory }] of this.#open) {
       if (isDirectory(directory)) continue;
       netns.close();
       this.#open.delete(cookie);
+      gone.push(cookie);
     }
+    return gone;
   }
 
   close(): void {

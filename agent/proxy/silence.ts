@@ -1,29 +1,26 @@
 /**
  * What becomes of connections that wait for an agent that does not answer: they are ended in the time that the agent has
- * set, not when it goes on. Only those that it has not accepted: what it has accepted, it has decided (or a policy's
- * handshake is under way), and the bytes of joined connections go on with it.
+ * set, not when it goes on. Those are all that its event loop has to do with: not accepted, not decided, on their way to
+ * their server, in a handshake, or with TLS that ends in the agent. What a pump moves goes on, or waits, without it.
  */
-import type { Netns, TcpConnection, TcpEnd } from "../dataplane/native.ts";
+import type { Netns, TcpConnection, TcpEnd, TcpSocket } from "../dataplane/native.ts";
 import type { Place } from "./broker-protocol.ts";
 
 /** Of the agent's time. The kernel sends connections on until it is over, and none shall wait for longer than that. */
 const PART = 0.9;
 const SWEEPS_PER_TIME = 40;
-/** As in the kernel's net/tcp_states.h. A socket that its owner has closed is in neither of these. */
+/** Of one namespace in a sweep, some 0.1 ms each: a pod can make any number of sockets that look like the agent's. */
+const MOST_AT_ONCE = 1024;
+/** As in the kernel's net/tcp_states.h. A socket that its owner has closed is in none of these. */
 const ESTABLISHED = 1;
 const SYN_SENT = 2;
 const SYN_RECV = 3;
 const CLOSE_WAIT = 8;
-const LOOPBACK = new Set(["00000000000000000000ffff7f000001", "00000000000000000000000000000001"]);
-
-interface Listening {
-  readonly place: Place;
-  readonly ports: ReadonlySet<number>;
-}
+const LISTEN = 10;
 
 export interface SilenceOptions {
   /** @throws Error when the namespace is not there any more. */
-  readonly find: (place: Place) => Pick<Netns, "connections" | "destroy">;
+  readonly find: (place: Place) => Pick<Netns, "table" | "destroy">;
   /** Some were ended because the agent was silent for so long, in ms. */
   readonly onEnded: (ended: number, silentFor: number) => void;
   /** ms that only ever grow. */
@@ -32,7 +29,7 @@ export interface SilenceOptions {
 
 export class Silence {
   readonly #options: SilenceOptions;
-  readonly #listening = new Map<bigint, Listening>();
+  readonly #places = new Map<bigint, Place>();
   #timer: NodeJS.Timeout | undefined;
   #lastBeat = 0;
   #agentDownAfter = 0;
@@ -48,19 +45,20 @@ export class Silence {
     this.#wait(PART * agentDownAfter);
   }
 
-  /** The agent has got listeners in that namespace; earlier ones there are its no more. */
-  listen(place: Place, ports: readonly number[]): void {
-    this.#listening.set(place.cookie, { place, ports: new Set(ports) });
+  /** The agent has sockets in that namespace. Connections may outlast the listener that they came to. */
+  watch({ cgroup, cookie }: Place): void {
+    this.#places.set(cookie, { cgroup, cookie });
   }
 
-  unlisten(cookie: bigint): void {
-    this.#listening.delete(cookie);
+  /** The namespace is gone. */
+  forget(cookie: bigint): void {
+    this.#places.delete(cookie);
   }
 
-  /** The agent is gone: its listeners ended with it, and whoever waited there. */
+  /** The agent is gone: its sockets ended with it, and whoever waited there. */
   end(): void {
     clearTimeout(this.#timer);
-    this.#listening.clear();
+    this.#places.clear();
   }
 
   #wait(time: number): void {
@@ -73,13 +71,13 @@ export class Silence {
 
   #look(): void {
     const silentFor = this.#options.now() - this.#lastBeat;
-    if (this.#listening.size === 0 || silentFor < PART * this.#agentDownAfter) return;
+    if (this.#places.size === 0 || silentFor < PART * this.#agentDownAfter) return;
     let ended = 0;
-    for (const [cookie, listening] of this.#listening) {
+    for (const place of this.#places.values()) {
       try {
-        ended += this.#sweep(listening);
+        ended += this.#sweep(place);
       } catch {
-        this.#listening.delete(cookie); // The pod is gone, and who waited there too.
+        // The pod is gone, and who waited there too; else it is tried again.
       }
     }
     if (ended > 0) this.#options.onEnded(ended, silentFor);
@@ -87,32 +85,28 @@ export class Silence {
     if (ended > 0 || silentFor < 2 * this.#agentDownAfter) this.#wait(this.#agentDownAfter / SWEEPS_PER_TIME);
   }
 
-  #sweep({ place, ports }: Listening): number {
+  #sweep(place: Place): number {
     const netns = this.#options.find(place);
-    return waiting(netns.connections(), ports).filter((connection) => netns.destroy(connection)).length;
+    const some = waiting(netns.table()).slice(0, MOST_AT_ONCE);
+    return some.filter((connection) => netns.destroy(connection)).length;
   }
 }
 
-/** The clients whose connections to these ports of the loopback addresses nobody has accepted. */
-export function waiting(
-  connections: readonly TcpConnection[],
-  ports: ReadonlySet<number>,
-): readonly TcpConnection[] {
-  const isThere = ({ address, port }: TcpEnd) => ports.has(port) && LOOPBACK.has(hex(address));
-  const unaccepted = new Set(
-    connections
-      .filter(({ local, inode, state }) => {
-        const isOpen = state === ESTABLISHED || state === SYN_RECV || state === CLOSE_WAIT;
-        return isOpen && inode === 0n && isThere(local);
-      })
-      .map(({ local, remote }) => pair(remote, local)),
-  );
-  return connections.filter(
-    ({ local, remote, state }) =>
-      isThere(remote) && (state === SYN_SENT || unaccepted.has(pair(local, remote))),
+/** Of the sockets in a namespace those to be ended: the agent's own, and of clients that it has not accepted theirs. */
+export function waiting(sockets: readonly TcpSocket[]): readonly TcpConnection[] {
+  const listeners = sockets.filter(({ onEventLoop, state }) => onEventLoop && state === LISTEN);
+  const listening = new Set(listeners.map(({ local }) => name(local)));
+  const queued = sockets.filter(({ local, inode, state }) => {
+    const isOpen = state === ESTABLISHED || state === SYN_RECV || state === CLOSE_WAIT;
+    return isOpen && inode === 0n && listening.has(name(local));
+  });
+  const unaccepted = new Set(queued.map(({ local, remote }) => `${name(remote)} ${name(local)}`));
+  return sockets.filter(
+    ({ local, remote, state, inode, onEventLoop }) =>
+      (onEventLoop && inode !== 0n && state !== LISTEN) ||
+      (state === SYN_SENT && listening.has(name(remote))) ||
+      unaccepted.has(`${name(local)} ${name(remote)}`),
   );
 }
 
-const hex = (address: Uint8Array) => Buffer.from(address).toString("hex");
-const pair = (client: TcpEnd, server: TcpEnd) =>
-  `${hex(client.address)} ${client.port} ${hex(server.address)} ${server.port}`;
+const name = ({ address, port }: TcpEnd) => `${Buffer.from(address).toString("hex")} ${port}`;

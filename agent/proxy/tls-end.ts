@@ -1,24 +1,39 @@
 /** A client whose TLS ends here. Its bytes go through Node: what is enciphered cannot be spliced. */
 import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { Native } from "../dataplane/native.ts";
 import type { ClientEnd, JoinOptions } from "./client-end.ts";
 
-/** A socket that carries TLS. However it comes to be closed, by Node too: that is a reset unless both sides have ended. */
+type SetReset = Pick<Native, "resetOnClose">;
+
+/**
+ * A socket below TLS or behind it. However it comes to be closed, by Node or with the process: that is a reset unless both
+ * sides have ended.
+ */
 export class RawSocket extends Socket {
   /** Whether everything was said and heard. */
   hasEnded: () => boolean = () => false;
+  readonly native: SetReset;
+  readonly #fd: number;
   #resets = false;
 
-  /** Takes over the descriptor. */
-  constructor(fd: number) {
-    super({ fd, readable: true, writable: true });
+  /** Takes over the descriptor, unless it throws: EBADF, ENOTSOCK. */
+  constructor(fd: number, native: SetReset, options?: { readonly allowHalfOpen: boolean }) {
+    native.resetOnClose(fd, true);
+    super({ fd, readable: true, writable: true, ...options });
+    this.#fd = fd;
+    this.native = native;
     this.setNoDelay(true);
     // What goes wrong with it is what goes wrong with the TLS above.
     this.on("error", () => {});
   }
 
   override destroy(error?: Error): this {
-    if (this.#resets || this.destroyed || this.hasEnded()) return super.destroy(error);
+    if (this.#resets || this.destroyed) return super.destroy(error);
+    if (this.hasEnded()) {
+      this.native.resetOnClose(this.#fd, false);
+      return super.destroy(error);
+    }
     this.#resets = true;
     return this.resetAndDestroy();
   }
@@ -43,13 +58,12 @@ export class TlsEnd implements ClientEnd {
 
   join(fd: number, { idleMs }: JoinOptions, onEnd: () => void): () => void {
     const secure = this.#secure;
-    // Throws before it owns the descriptor only where that is none.
-    const upstream = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
-    upstream.setNoDelay(true);
+    const upstream = new RawSocket(fd, this.#raw.native, { allowHalfOpen: true });
+    upstream.hasEnded = () => upstream.readableEnded && upstream.writableFinished;
     let closed = secure.closed ? 1 : 0;
     const stop = () => {
       this.reset();
-      if (!upstream.destroyed) upstream.resetAndDestroy();
+      upstream.destroy();
     };
     const close = (other: Socket) => {
       closed += 1;

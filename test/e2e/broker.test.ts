@@ -129,7 +129,7 @@ describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
       expect(descriptors()).toBeGreaterThan(before);
     };
     await busy(20);
-    void client.unlisten(other);
+    client.release(other);
     expect(descriptors()).toBe(before);
     await busy(5);
     broker.kill("SIGKILL");

@@ -4,13 +4,15 @@ import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { beforeAll, describe, expect, it } from "vitest";
+import { loadNative } from "../../agent/dataplane/native.ts";
 import { PrivateKey, type TlsSettings } from "../../agent/model/tls.ts";
-import { type Secured, shakeHands } from "../../agent/proxy/handshake.ts";
+import { type Secured, shakingHands } from "../../agent/proxy/handshake.ts";
 import { makePair } from "../e2e/support/certificates.ts";
 import { obstacle } from "./scratch.ts";
 import { fateOf, loadTcp, socketOf, textOf, until } from "./tcp.ts";
 
 const own = makePair({ subject: "/CN=own" });
+const shakeHands = shakingHands(loadNative());
 const settings: TlsSettings = {
   minVersion: "1.2",
   maxVersion: "1.3",

@@ -67,6 +67,47 @@ describe.skipIf(obstacle())("a network namespace", () => {
     expect(await outputOf(process.execPath, ["-e", script, loopback])).toBe("ECONNREFUSED");
   });
 
+  it.each([
+    [4, "127.0.0.1"],
+    [6, "::1"],
+  ] as const)("shows of its sockets of family %i whose bytes wait for an event loop", async (family, host) => {
+    const { fd, port } = pair.netns.listen(family, 8);
+    const mine = () =>
+      pair.netns
+        .table()
+        .filter(({ local }) => local.port === port)
+        .map(({ state, inode, onEventLoop }) => ({
+          listens: state === 10,
+          queued: inode === 0n,
+          onEventLoop,
+        }));
+    const listener = { listens: true, queued: false, onEventLoop: true };
+    expect(mine()).toEqual([listener]);
+    await dial(app, host, port);
+    expect(mine()).toHaveLength(2);
+    expect(mine()).toContainEqual({ listens: false, queued: true, onEventLoop: true });
+    // An application's own, whatever its family.
+    expect(pair.netns.table().filter(({ remote }) => remote.port === port)).toMatchObject([
+      { onEventLoop: false },
+    ]);
+    const accepted = Promise.withResolvers<number>();
+    const acceptor = new pair.native.Acceptor(fd, accepted.resolve, () => {});
+    const client = await accepted.promise;
+    expect(mine()).toContainEqual({ listens: false, queued: false, onEventLoop: true });
+    const upstream = pair.netns.socket(family);
+    await new Promise<unknown>((resolve) => {
+      pair.native.connectTcp(upstream, bytesOf(host), echo(pair.netns, family), 5000, resolve);
+    });
+    const held = () => pair.netns.table().filter(({ state, onEventLoop }) => onEventLoop && state !== 10);
+    const before = held().length;
+    const pump = new pair.native.Pump({ threads: 1 });
+    pump.start(client, upstream, { idleMs: 0 }, () => {});
+    expect(mine()).toContainEqual({ listens: false, queued: false, onEventLoop: false });
+    expect(held()).toHaveLength(before - 2);
+    pump.close();
+    acceptor.close();
+  });
+
   it("keeps a family 6 listener to IPv6", async () => {
     expect(await app.ask(`dial x 127.0.0.1 ${echo(pair.netns, 6)}`)).toBe("ECONNREFUSED");
     expect(await app.ask(`dial x ::ffff:127.0.0.1 ${echo(pair.netns, 6)}`)).toBe("ECONNREFUSED");
@@ -106,14 +147,14 @@ describe.skipIf(obstacle())("a network namespace", () => {
 
   it("makes as many sockets as it is asked for, and not more than a channel carries", () => {
     const before = descriptorCount();
-    const made = netns.sockets(6, 3);
+    const made = pair.netns.sockets(6, 3);
     expect(new Set(made).size).toBe(3);
     expect(descriptorCount()).toBe(before + 3);
-    for (const fd of made) native.closeDescriptor(fd);
+    for (const fd of made) pair.native.closeDescriptor(fd);
     for (const wrong of [0, 17, -1, 1.5, "2", undefined]) {
-      expect(codeOf(() => Reflect.apply(netns.sockets, netns, [4, wrong]))).toBe("ERR_INVALID_ARG");
+      expect(codeOf(() => Reflect.apply(pair.netns.sockets, pair.netns, [4, wrong]))).toBe("ERR_INVALID_ARG");
     }
-    expect(codeOf(() => Reflect.apply(netns.sockets, netns, [5, 1]))).toBe("ERR_INVALID_ARG");
+    expect(codeOf(() => Reflect.apply(pair.netns.sockets, pair.netns, [5, 1]))).toBe("ERR_INVALID_ARG");
     expect(descriptorCount()).toBe(before);
   });
 

@@ -33,7 +33,7 @@ describe("what one side writes the other reads", () => {
     { id: 1, op: "sockets", ...place, family: 6, count: 16 },
     { id: Number.MAX_SAFE_INTEGER, op: "connections", ...place },
     { id: 2, op: "destroy", ...place, connections: many },
-    { id: 3, op: "unlisten", ...place },
+    { id: 3, op: "watch", ...place },
     { id: 4, op: "beat", agentDownAfter: 5000 },
   ];
   test.each(requests)("$op", (request) => {

@@ -32,7 +32,10 @@ function listeners(): Listeners {
       get connected() {
         return connected;
       },
-      unlisten: async () => {},
+      watch: async ({ cookie }) => {
+        done.push(`watch ${cookie}`);
+      },
+      release: ({ cookie }) => done.push(`release ${cookie}`),
       listen: async (place) => {
         const error = failure?.(place as PodPlace);
         if (error !== undefined) throw error;
@@ -77,6 +80,7 @@ test("the kernel learns of a listener that is there, and forgets it before it go
     "delete 1",
     "close 10",
     "close 11",
+    "release 1",
   ]);
   expect(all.size).toBe(1);
 });
@@ -104,7 +108,7 @@ test("a namespace that another pod has gets a listener of its own", async () => 
   await all.want([pod(1n, "a")]);
   done = [];
   await all.want([pod(1n, "b")]);
-  expect(done).toEqual(["delete 1", "close 10", "close 11", "listen 1", "put 1 4010 6010"]);
+  expect(done).toEqual(["delete 1", "close 10", "close 11", "release 1", "listen 1", "put 1 4010 6010"]);
 });
 
 test("a pod that cannot be entered is reported once, and tried again", async () => {
@@ -132,6 +136,15 @@ test("a map without room leaves no socket behind", async () => {
   expect(all.size).toBe(0);
 });
 
+test("a broker that comes back is told where there are listeners", async () => {
+  const all = listeners();
+  await all.want([pod(1n), pod(2n), pod(3n)]);
+  await all.want([pod(1n), pod(3n)]);
+  done = [];
+  await all.watch();
+  expect(done).toEqual(["watch 1", "watch 3"]);
+});
+
 test("a listener that breaks is replaced", async () => {
   const all = listeners();
   await all.want([pod(1n)]);
@@ -140,7 +153,7 @@ test("a listener that breaks is replaced", async () => {
   expect(all.size).toBe(1);
   acceptorErrors[0]?.(error("EINVAL"), true);
   expect(all.size).toBe(0);
-  expect(done.slice(-3)).toEqual(["delete 1", "close 10", "close 11"]);
+  expect(done.slice(-4)).toEqual(["delete 1", "close 10", "close 11", "release 1"]);
   await all.want([pod(1n)]);
   expect(all.size).toBe(1);
 });

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { TcpConnection } from "../../../agent/dataplane/native.ts";
+import type { TcpConnection, TcpSocket } from "../../../agent/dataplane/native.ts";
 import { Silence, waiting } from "../../../agent/proxy/silence.ts";
 
 const V4: Buffer = Buffer.from("00000000000000000000ffff7f000001", "hex");
 const V6: Buffer = Buffer.from("00000000000000000000000000000001", "hex");
 const PORT = 40_000;
-const ports = new Set([PORT]);
-const [established, synSent, lastAck] = [1, 2, 9];
+const NOBODY: Buffer = Buffer.alloc(16);
+const [established, synSent, synReceived, finWait1, lastAck, listens] = [1, 2, 3, 4, 9, 10];
 
 interface Ends {
   readonly port: number;
@@ -20,7 +20,8 @@ function half(
   state: number,
   inode: bigint,
   address: Buffer = V4,
-): TcpConnection {
+  onEventLoop = false,
+): TcpSocket {
   return {
     family: 4,
     state,
@@ -31,44 +32,69 @@ function half(
     inode,
     uid: 0,
     beyondPayload: 0,
+    onEventLoop,
   };
 }
 const client = ({ port, address, server = PORT }: Ends, state = established) =>
   half(port, server, state, 7n, address);
 const server = ({ port, address, server: own = PORT }: Ends, inode: bigint, state = established) =>
   half(own, port, state, inode, address);
+/** Of the agent, which says so of it. */
+const its = (ends: Ends, inode: bigint, state = established) => ({
+  ...server(ends, inode, state),
+  onEventLoop: true,
+});
+const listener = (address: Buffer): TcpSocket => ({
+  ...half(PORT, 0, listens, 3n, address, true),
+  remote: { address: NOBODY, port: 0 },
+});
+const listeners = [listener(V4), listener(V6)];
 const portsOf = (connections: readonly TcpConnection[]) => connections.map(({ local }) => local.port);
 
 test("who waits is who has not been accepted", () => {
   const all = [
-    ...[client({ port: 1 }), server({ port: 1 }, 0n)],
-    ...[client({ port: 2, address: V6 }), server({ port: 2, address: V6 }, 0n)],
+    ...listeners,
+    ...[client({ port: 1 }), its({ port: 1 }, 0n)],
+    ...[client({ port: 2, address: V6 }), its({ port: 2, address: V6 }, 0n)],
     client({ port: 3 }, synSent),
-    // Accepted, of both families; one with the port of somebody who waits at the other address.
-    ...[client({ port: 4 }), server({ port: 4 }, 9n)],
+    // The kernel has no more to say of who has found the queue full.
+    ...[client({ port: 4 }), server({ port: 4 }, 0n, synReceived)],
+    // Accepted and pumped, of both families; one with the port of somebody who waits at the other address.
+    ...[client({ port: 5 }), server({ port: 5 }, 9n)],
     ...[client({ port: 1, address: V6 }), server({ port: 1, address: V6 }, 9n)],
     // Closed by the proxy, with bytes that the client has not read yet.
-    ...[client({ port: 5 }), server({ port: 5 }, 0n, lastAck)],
+    ...[client({ port: 6 }), its({ port: 6 }, 0n, lastAck)],
+    ...[client({ port: 7 }), its({ port: 7 }, 0n, finWait1)],
     // Elsewhere.
-    ...[client({ port: 6, server: 80 }), server({ port: 6, server: 80 }, 0n)],
+    ...[client({ port: 8, server: 80 }), server({ port: 8, server: 80 }, 0n)],
     ...[
-      client({ port: 7, address: Buffer.alloc(16, 5) }),
-      server({ port: 7, address: Buffer.alloc(16, 5) }, 0n),
+      client({ port: 9, address: Buffer.alloc(16, 5) }),
+      server({ port: 9, address: Buffer.alloc(16, 5) }, 0n),
     ],
   ];
-  expect(portsOf(waiting(all, ports))).toEqual([1, 2, 3]);
+  expect(portsOf(waiting(all))).toEqual([1, 2, 3, 4]);
+});
+
+test("who waits is also whom the agent's event loop has, whatever has become of its listener", () => {
+  const accepted = its({ port: 1 }, 9n);
+  const halfClosed = its({ port: 2, address: V6 }, 9n, finWait1);
+  const upstream = { ...half(50_000, 80, synSent, 9n, Buffer.alloc(16, 5)), onEventLoop: true };
+  const pumped = server({ port: 3 }, 9n);
+  const all = [client({ port: 1 }), accepted, halfClosed, upstream, client({ port: 3 }), pumped];
+  expect(waiting(all)).toEqual([accepted, halfClosed, upstream]);
+  expect(waiting([...listeners, ...all])).toEqual([accepted, halfClosed, upstream]);
 });
 
 let now: number;
 let ended: number[];
-let open: TcpConnection[];
+let open: TcpSocket[];
 const place = { cgroup: "pod1", cookie: 5n };
 
 beforeEach(() => {
   vi.useFakeTimers();
   now = 0;
   ended = [];
-  open = [client({ port: 1 }), server({ port: 1 }, 0n)];
+  open = [...listeners, client({ port: 1 }), its({ port: 1 }, 0n)];
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -77,7 +103,7 @@ afterEach(() => {
 function silence(): Silence {
   return new Silence({
     find: () => ({
-      connections: () => open,
+      table: () => open,
       destroy: ({ local }) => {
         open = open.filter(
           (connection) => ![connection.local.port, connection.remote.port].includes(local.port),
@@ -99,7 +125,7 @@ function pass(time: number): void {
 
 test("nobody waits for longer than the agent has said, and nobody is ended while it lives", () => {
   const watch = silence();
-  watch.listen(place, [PORT]);
+  watch.watch(place);
   for (let beats = 0; beats < 10; beats++) {
     watch.beat(1000);
     pass(500);
@@ -109,28 +135,51 @@ test("nobody waits for longer than the agent has said, and nobody is ended while
   expect(ended).toHaveLength(1);
   expect(ended[0]).toBeLessThanOrEqual(4500 + 1000);
   // Who comes while the kernel still sends.
-  open = [client({ port: 2 }), server({ port: 2 }, 0n)];
+  open = [...listeners, client({ port: 2 }), its({ port: 2 }, 0n)];
   pass(100);
   expect(ended).toHaveLength(2);
 });
 
-test("an agent that never beats, has closed its listeners or is gone has nobody ended", () => {
+test("an agent that never beats or is gone has nobody ended, nor has a pod that is gone", () => {
   const never = silence();
-  never.listen(place, [PORT]);
+  never.watch(place);
   pass(10_000);
   never.beat(1000);
-  never.unlisten(place.cookie);
+  never.forget(place.cookie);
   pass(10_000);
-  never.listen(place, [PORT]);
+  never.watch(place);
   never.beat(1000);
   never.end();
   pass(10_000);
   expect(ended).toEqual([]);
 });
 
+test("a pod with very many holds nobody else up, and has all of them ended", () => {
+  const order: bigint[] = [];
+  const sockets = new Map([7n, 8n].map((cookie) => [cookie, cookie === 7n ? 3000 : 1]));
+  const watch = new Silence({
+    find: ({ cookie }) => ({
+      table: () => Array.from({ length: sockets.get(cookie) ?? 0 }, (_, port) => its({ port }, 9n)),
+      destroy: () => {
+        order.push(cookie);
+        sockets.set(cookie, (sockets.get(cookie) ?? 0) - 1);
+        return true;
+      },
+    }),
+    onEnded: () => {},
+    now: () => now,
+  });
+  for (const cookie of sockets.keys()) watch.watch({ cgroup: "pod", cookie });
+  watch.beat(1000);
+  pass(2000);
+  expect(order.indexOf(8n)).toBe(1024);
+  expect([...sockets.values()]).toEqual([0, 0]);
+  watch.end();
+});
+
 test("what was heard while this process stood still counts", () => {
   const watch = silence();
-  watch.listen(place, [PORT]);
+  watch.watch(place);
   watch.beat(1000);
   setImmediate(() => watch.beat(1000));
   now += 5000;
