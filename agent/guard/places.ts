@@ -1,5 +1,5 @@
 /** Which guard stands at an address: the kernel's own lookup, for who explains what it did. */
-import type { IpAddress } from "../model/address.ts";
+import { type IpAddress, isLoopback } from "../model/address.ts";
 import type { Guard } from "./guard.ts";
 import { isLinkLocal } from "./link-local.ts";
 import { addressKey } from "./services.ts";
@@ -17,8 +17,7 @@ export function guardPlaces(guards: readonly Guard[], nodeAddresses: ReadonlySet
   return (address, port) => {
     const own = places.get(addressKey(address, port));
     // Loopback that the kernel judges is the node's, and leads where the node's other addresses do.
-    const onNode =
-      nodeAddresses.has(address) || isLinkLocal(address) || address === "::1" || address.startsWith("127.");
+    const onNode = nodeAddresses.has(address) || isLinkLocal(address) || isLoopback(address);
     return own ?? (onNode ? nodePorts.get(port) : undefined);
   };
 }

@@ -3,7 +3,7 @@
  * with an upstream socket that was made in the same pod. Whatever cannot be found out resets it.
  */
 import type { Handle, Native, Pump, TcpEnd } from "../dataplane/native.ts";
-import { addressBytes, type IpAddress, isIpv4 } from "../model/address.ts";
+import { addressBytes, formatAddress, type IpAddress, isIpv4, isLoopback } from "../model/address.ts";
 import type { TlsSession, TlsSettings } from "../model/tls.ts";
 import type { Reason, Verdict } from "../model/verdict.ts";
 import type { Sockets } from "./broker-client.ts";
@@ -36,7 +36,7 @@ export interface Undecided {
 export interface Caller {
   readonly entry: Undecided;
   readonly podUid: string;
-  readonly clientPort: number;
+  readonly client: TcpEnd;
   /** What its TLS handshake came to; undefined where there was none yet. */
   readonly tls?: TlsSession;
 }
@@ -55,7 +55,7 @@ export interface Outcome {
 }
 
 export interface ProxyOptions {
-  readonly native: Pick<Native, "resetSocket" | "closeDescriptor" | "connectTcp">;
+  readonly native: Pick<Native, "resetSocket" | "closeDescriptor" | "bindSource" | "connectTcp">;
   readonly pump: Pump;
   readonly sockets: Pick<Sockets, "socket">;
   /** Takes what the kernel noted, so that nobody gets it twice. */
@@ -131,7 +131,7 @@ export class TcpProxy {
       native.resetSocket(fd);
       return;
     }
-    const caller = { entry, podUid: place.podUid, clientPort: client.port };
+    const caller = { entry, podUid: place.podUid, client };
     const refused = this.#isLate(entry) ? "agent-down" : this.#admit(place.podUid);
     if (refused !== undefined) {
       native.resetSocket(fd);
@@ -221,7 +221,7 @@ export class TcpProxy {
     this.#open.add(connection);
     let failure: string | undefined;
     try {
-      const upstream = await this.#connect(place, target, stopping.signal);
+      const upstream = await this.#connect(about, target, stopping.signal);
       if (stopping.signal.aborted) native.closeDescriptor(upstream);
       stopping.signal.throwIfAborted();
       stop = client.join(upstream, { idleMs }, () => this.#end(connection));
@@ -240,11 +240,19 @@ export class TcpProxy {
     if (this.#open.size === 0) this.#idle.resolve();
   }
 
-  /** A socket that is connected to `target` from within the pod. @throws Error that says why there is none. */
-  async #connect(place: Place, target: At, signal: AbortSignal): Promise<number> {
+  /**
+   * A socket that is connected to `target` from within the pod, and from the address that the client has chosen if it has:
+   * else the client is at loopback, like the listener. @throws Error that says why there is none.
+   */
+  async #connect(
+    { place, caller: { client } }: Omit<OpenConnection, "stop">,
+    target: At,
+    signal: AbortSignal,
+  ): Promise<number> {
     const { native, sockets, connectTimeoutMs } = this.#options;
     const fd = await sockets.socket(place, isIpv4(target.address) ? 4 : 6);
     try {
+      if (!isLoopback(formatAddress(client.address))) native.bindSource(fd, client.address);
       await new Promise<void>((resolve, reject) => {
         signal.throwIfAborted();
         let handle: Handle | undefined;
