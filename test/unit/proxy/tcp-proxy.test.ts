@@ -176,16 +176,6 @@ describe("the client is reset", () => {
       { action: "allow", reason: "rule" },
       { action: "deny", reason: "target-not-routable" },
     ],
-    [
-      "52: a forward leads to the pod itself",
-      { action: "forward", reason: "rule", target: { address: "127.0.0.1", port: 22 } },
-      { action: "deny", reason: "target-not-routable" },
-    ],
-    [
-      "52: a forward leads to the cloud's metadata",
-      { action: "forward", reason: "rule", target: { address: "169.254.169.254", port: 80 } },
-      { action: "deny", reason: "target-not-routable" },
-    ],
   ])("if %s", async (_, ruling, outcome) => {
     world.ruling = ruling;
     await resets({ ruling: outcome });
