@@ -51,7 +51,11 @@ static __always_inline void count(__u32 slot)
 static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct flow *flow)
 {
 	struct destination_key key = { .port = flow->port, .protocol = flow->protocol };
-	struct node_port_key node_port = { .port = flow->port, .protocol = flow->protocol };
+	struct node_port_key node_port = {
+		.port = flow->port,
+		.protocol = flow->protocol,
+		.is_ipv6 = flow->family == 6,
+	};
 	union address address = flow->address;
 	int on_node = 0;
 	__u32 *guard;

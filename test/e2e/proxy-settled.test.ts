@@ -1,5 +1,6 @@
 /** Where a verdict comes to hang on no connection any more, the kernel has it: from then on no connect needs the proxy. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NODE_IPV4, NODE_IPV6 } from "../lab/addresses.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { allowed, both, denied } from "./support/attempt.ts";
@@ -10,6 +11,7 @@ import { openStage, type Stage } from "./support/stage.ts";
 
 const TRUSTED = "podgate.dev/trusted";
 const strangers = denyWhere(`!("${TRUSTED}" in conn.k8s.pod.metadata.annotations) && conn.client_port == 1`);
+const NODE_PORT = 30081;
 const someMoment = denyWhere("conn.client_port == 1");
 
 let stage: Stage;
@@ -19,6 +21,10 @@ beforeAll(async () => {
   stage = await openStage("settled", [
     namespaces("bank", "shop"),
     ["lobby", "edited", "busy"].flatMap((name) => server("bank", name)),
+    server("bank", "gate", {
+      type: "NodePort",
+      ports: [{ port: 80, targetPort: 8080, nodePort: NODE_PORT }],
+    }),
     [pod("shop", "client"), pod("shop", "other"), guard("bank", "lobby", [strangers])] as KubeObject[],
     ["edited", "busy"].map((name) => guard("bank", name, [someMoment])),
   ]);
@@ -31,6 +37,21 @@ afterAll(async () => {
 
 const byProxy = (by: string) => both(allowed(by, { layer: "proxy", reason: "fell-through" }));
 const byKernel = (line: (layer: string) => object) => ({ IPv4: line("connect4"), IPv6: line("connect6") });
+
+describe.skipIf(obstacle() !== undefined)("no connect needs the proxy", () => {
+  test("at a node port, for what hangs on the caller's address: its family is the node's that was dialled", async () => {
+    const { ipv4 } = stage.pod("shop/client");
+    const allow = [`${ipv4}/32`];
+    await stage.lab.apply([
+      guard("bank", "gate", [{ actions: [{ type: "restrict-ips", config: { allow } }] }]),
+    ] as KubeObject[]);
+    const node = { IPv4: NODE_IPV4, IPv6: NODE_IPV6, port: NODE_PORT };
+    await stage.until("shop/client", node, {
+      IPv4: { saw: "bank/gate", line: { verdict: "allow", layer: "connect4" } },
+      IPv6: denied({ layer: "connect6", reason: "rule" }),
+    });
+  });
+});
 
 describe.skipIf(obstacle() !== undefined)("the next connect needs no proxy", () => {
   test("when a pod's annotation decides what its connections did, of this pod and no other", async () => {
