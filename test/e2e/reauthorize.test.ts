@@ -237,10 +237,10 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
       },
     ];
     await apply(guard("vault", "next", byPort("< 1")));
-    await stage.until("foes/a", "next.vault:80", {
-      IPv4: { saw: "vault/next" },
-      IPv6: { saw: "vault/next" },
-    });
+    for (const from of ["foes/a", "foes/b"]) {
+      const seen = { saw: "vault/next", line: { layer: "proxy" } };
+      await stage.until(from, "next.vault:80", { IPv4: seen, IPv6: seen });
+    }
     const before = (await revocations()).length;
     const proxied = await Promise.all([
       open("foes/a", "next.vault:80", "IPv4", 3),
