@@ -104,7 +104,7 @@ export class Proxying {
         stop();
         return true;
       };
-      const from = { address: client.ip, port: caller.clientPort };
+      const from = { address: client.ip, port: caller.client.port };
       const { podUid, tls } = caller;
       yield { podUid, client: from, dialled, remote: ruling.target ?? dialled, ...(tls && { tls }), end };
     }
@@ -225,7 +225,7 @@ export class Proxying {
     }
   }
 
-  #rule({ entry, podUid, clientPort, tls }: Caller, named: NamedCaller): Omit<Told, "named"> {
+  #rule({ entry, podUid, client: { port }, tls }: Caller, named: NamedCaller): Omit<Told, "named"> {
     const { clock, native } = this.#parts;
     // The listener is in one pod's namespace, and the caller another: the evidence contradicts itself.
     if (named.pod !== undefined && named.pod.uid !== podUid)
@@ -236,7 +236,7 @@ export class Proxying {
     const { client } = connectionAhead(named.identity, { ...NO_CONTEXT, family: familyOf(dialled.address) });
     const now = clock.now();
     const way = this.#recall.travelWith(named.identity, dialled, {
-      client: { ip: client.ip, port: clientPort },
+      client: { ip: client.ip, port },
       start: now - Number((native.bootTime() - entry.time) / 1_000_000n),
       now,
       ...(tls && { tls }),

@@ -8,6 +8,7 @@ import type { TaskNetns } from "./dataplane/netns-scan.ts";
 import { Turns } from "./dataplane/turns.ts";
 import type { Want, WantGuard } from "./dataplane/want.ts";
 import { indexPods } from "./guard/backends.ts";
+import { familiesOf } from "./guard/context.ts";
 import { decide, scopeOf } from "./guard/decide.ts";
 import type { Condition } from "./guard/guard.ts";
 import { computeGuards, type GuardSet } from "./guard/guards.ts";
@@ -138,7 +139,9 @@ export class Reconciler {
   ): Want {
     const podsByAddress = indexPods(pods);
     const guards = guardSet.guards.map((guard): WantGuard => {
-      const { key, destinations, nodePorts } = guard;
+      const { key, destinations } = guard;
+      const families = familiesOf(guard.context);
+      const nodePorts = guard.nodePorts.flatMap((port) => families.map((family) => ({ port, family })));
       const ask = (identity: Identity) => {
         const verdict = decide(guard, identity, guardSet.routes);
         if (verdict.action === "proxy" && identity.kind === "pod") {

@@ -72,7 +72,7 @@ struct destination_key {
 struct node_port_key {
 	__be16 port;
 	__u8 protocol;
-	__u8 pad;
+	__u8 is_ipv6;
 };
 
 /* The current version of a guard. Replaced as a whole; `number` says whose slot it is (see decide.h on stale reads). */

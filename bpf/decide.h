@@ -58,7 +58,10 @@ static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct 
 		struct destination_key key;
 		__u64 parts[3];
 	} destination;
-	struct node_port_key node_port = { .port = flow->port, .protocol = flow->protocol };
+	union {
+		struct node_port_key key;
+		__u32 whole;
+	} node_port;
 	union address address = flow->address;
 	int on_node = 0;
 	__u32 *guard;
@@ -81,7 +84,8 @@ static __always_inline __u32 find_guard(struct bpf_sock_addr *ctx, const struct 
 	if (guard)
 		return *guard;
 	/* The port is looked up first: few ports are guarded node ports, many destinations are node addresses. */
-	guard = bpf_map_lookup_elem(&node_ports, &node_port);
+	node_port.whole = flow->port | flow->protocol << 16 | (flow->family == 6) << 24;
+	guard = bpf_map_lookup_elem(&node_ports, &node_port.key);
 	if (!guard)
 		return 0;
 	return on_node || bpf_map_lookup_elem(&node_addresses, &address) ? *guard : 0;

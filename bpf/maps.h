@@ -33,7 +33,7 @@ struct {
 	__uint(value_size, 4);
 } node_addresses SEC(".maps");
 
-/* Which guard a node port belongs to. Missing: not guarded. */
+/* Which guard a node port belongs to, in each family. Missing: not guarded. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

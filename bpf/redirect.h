@@ -67,6 +67,9 @@ static __always_inline __u8 find_listener(struct bpf_sock_addr *ctx, const struc
 	if (!listener || !node_netns_cookie || caller->netns_cookie == node_netns_cookie ||
 	    ctx->protocol != IPPROTO_TCP)
 		return REASON_PENDING;
+	/* Its packets to loopback would go out there, and the application wait for minutes. */
+	if (ctx->sk && ctx->sk->bound_dev_if)
+		return REASON_TARGET_NOT_ROUTABLE;
 	if (listener->flags & LISTENER_OVER_LIMIT)
 		return REASON_OVER_LIMIT;
 	port = peer->family == 4 ? listener->port4 : listener->port6;

@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "address.h"
 #include "arguments.h"
 #include "error.h"
 
@@ -34,6 +35,22 @@ void ResetOnClose(const Napi::CallbackInfo& info) {
   if (error != 0) Fail(info.Env(), "tell how to close socket " + std::to_string(fd), error);
 }
 
+void BindSource(const Napi::CallbackInfo& info) {
+  int fd = DescriptorArgument(info, 0);
+  const uint8_t* address = ExactBytesArgument(info, 1, "address", kAddressLength);
+  const char* operation = "bind to a source address";
+  int family = 0;
+  if (int error = CheckTcp(fd, &family)) Fail(info.Env(), operation, error);
+  struct sockaddr_storage source;
+  socklen_t length = SocketAddress(family, address, 0, &source);
+  if (length == 0) Fail(info.Env(), operation, EAFNOSUPPORT);
+  int on = 1;  // the port is chosen at connect, when one that others use to other peers will do
+  if (setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) != 0 ||
+      bind(fd, reinterpret_cast<struct sockaddr*>(&source), length) != 0) {
+    Fail(info.Env(), operation, errno);
+  }
+}
+
 }  // namespace
 
 int DescriptorArgument(const Napi::CallbackInfo& info, size_t index) {
@@ -56,6 +73,7 @@ int CheckTcp(int fd, int* family) {
 }
 
 void RegisterDescriptorFunctions(Napi::Env env, Napi::Object exports) {
+  exports.Set("bindSource", Napi::Function::New<BindSource>(env, "bindSource"));
   exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor"));
   exports.Set("resetOnClose", Napi::Function::New<ResetOnClose>(env, "resetOnClose"));
   exports.Set("resetSocket", Napi::Function::New<ResetSocket>(env, "resetSocket"));

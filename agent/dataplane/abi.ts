@@ -8,7 +8,7 @@ import type { Action, Reason } from "../model/verdict.ts";
 /** Struct name -> its size and the offset of every member, in bytes. */
 export const layouts = {
   destination_key: { size: 24, address: 0, port: 16, protocol: 18, pad: 19 },
-  node_port_key: { size: 4, port: 0, protocol: 2, pad: 3 },
+  node_port_key: { size: 4, port: 0, protocol: 2, is_ipv6: 3 },
   guard: { size: 12, number: 0, version: 4, flags: 8 },
   verdict_key: { size: 8, version: 0, subject: 4 },
   verdict: {
@@ -161,10 +161,12 @@ export function encodeDestination(address: IpAddress, port: number): Buffer {
   return key;
 }
 
-export function encodeNodePort(port: number): Buffer {
-  const key = Buffer.alloc(layouts.node_port_key.size);
-  key.writeUInt16BE(port, layouts.node_port_key.port);
-  key.writeUInt8(PROTOCOL_TCP, layouts.node_port_key.protocol);
+export function encodeNodePort({ port, family }: { port: number; family: 4 | 6 }): Buffer {
+  const { size, port: portAt, protocol, is_ipv6 } = layouts.node_port_key;
+  const key = Buffer.alloc(size);
+  key.writeUInt16BE(port, portAt);
+  key.writeUInt8(PROTOCOL_TCP, protocol);
+  key.writeUInt8(family === 6 ? 1 : 0, is_ipv6);
   return key;
 }
 

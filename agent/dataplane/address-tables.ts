@@ -5,8 +5,8 @@ import { encodeAddress, encodeDestination, encodeNodePort, encodeU32 } from "./a
 import { type Entry, type KernelMap, keyText, Table } from "./table.ts";
 import type { WantGuard } from "./want.ts";
 
-/** A destination, or a port of every node address. */
-export type Place = WantGuard["destinations"][number] | { readonly port: number };
+/** A destination, or a port of every node address of a family. */
+export type Place = (WantGuard["destinations"] | WantGuard["nodePorts"])[number];
 
 export class AddressTables {
   readonly #destinations: Table;
@@ -33,7 +33,7 @@ export class AddressTables {
   has(place: Place): boolean {
     return "address" in place
       ? this.#destinations.has(encodeDestination(place.address, place.port))
-      : this.#nodePorts.has(encodeNodePort(place.port));
+      : this.#nodePorts.has(encodeNodePort(place));
   }
 
   /** The guard number that most of the wanted guard's addresses have now, among those that `free` accepts. */
@@ -64,8 +64,8 @@ export class AddressTables {
       const value = this.#destinations.value(encodeDestination(address, port));
       if (value !== undefined) yield value.readUInt32LE(0);
     }
-    for (const port of nodePorts) {
-      const value = this.#nodePorts.value(encodeNodePort(port));
+    for (const place of nodePorts) {
+      const value = this.#nodePorts.value(encodeNodePort(place));
       if (value !== undefined) yield value.readUInt32LE(0);
     }
   }
@@ -89,7 +89,7 @@ export class AddressTables {
       const value = encodeU32(numberOf(guard));
       for (const { address, port } of guard.destinations)
         destinations.push({ key: encodeDestination(address, port), value });
-      for (const port of guard.nodePorts) ports.push({ key: encodeNodePort(port), value });
+      for (const place of guard.nodePorts) ports.push({ key: encodeNodePort(place), value });
     }
     return (
       this.#nodeAddresses.put(nodes) +

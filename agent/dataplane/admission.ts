@@ -83,7 +83,7 @@ function growthOf(places: readonly Place[], { has }: Room): Demand {
 }
 
 function placesOf({ destinations, nodePorts }: WantGuard): Place[] {
-  return [...destinations, ...nodePorts.map((port) => ({ port }))];
+  return [...destinations, ...nodePorts];
 }
 
 /** What stands in for guards that there is no room for: an address that was to be guarded must not be open. */
@@ -91,7 +91,7 @@ function overLimit(places: readonly Place[]): WantGuard {
   return {
     key: OVER_LIMIT_KEY,
     destinations: places.filter((place) => "address" in place),
-    nodePorts: places.flatMap((place) => ("address" in place ? [] : place.port)),
+    nodePorts: places.filter((place) => "family" in place),
     scope: "namespace",
     decide: () => ({ action: "deny", reason: "over-limit" }),
   };

@@ -140,6 +140,11 @@ export interface NativeSockets {
     onError: OnAcceptError,
   ) => Acceptor;
   /**
+   * The address that an unconnected TCP socket will connect from; its port is chosen then. `address` as for connectTcp.
+   * EADDRNOTAVAIL: the socket's namespace does not have it; EINVAL: bound already; EBADF, ENOTSOCK, EAFNOSUPPORT.
+   */
+  bindSource(fd: number, address: Uint8Array): void;
+  /**
    * Connects a TCP socket, which stays the caller's and becomes non-blocking. `address`: 16 bytes as in TcpEnd; a socket
    * of family 4 takes only v4-mapped ones (EAFNOSUPPORT). `done` is called once, never before the return, and with
    * everything that is no wrong argument: ECONNREFUSED, ETIMEDOUT (also after `timeoutMs`, 1 to 2^31 - 1),

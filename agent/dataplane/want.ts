@@ -17,7 +17,8 @@ export interface WantGuard {
   /** Stable while the same policy objects apply, whatever their text. */
   readonly key: string;
   readonly destinations: readonly { readonly address: IpAddress; readonly port: number }[];
-  readonly nodePorts: readonly number[];
+  /** Ports of all node addresses of the family. */
+  readonly nodePorts: readonly { readonly port: number; readonly family: 4 | 6 }[];
   /** What of a caller its verdict depends on. */
   readonly scope: SubjectScope;
   /** Pure; called once per subject. */

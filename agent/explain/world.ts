@@ -1,5 +1,6 @@
 /** A snapshot with everything that was decided from it: what questions are asked of. */
 import type { Snapshot } from "../cluster/snapshot.ts";
+import { familiesOf, familyOf } from "../guard/context.ts";
 import type { Guard } from "../guard/guard.ts";
 import { computeGuards, type GuardSet } from "../guard/guards.ts";
 import { lastValidInMemory } from "../guard/last-valid.ts";
@@ -43,7 +44,9 @@ export function guardAt(
     destinations.some((each) => each.address === address && each.port === port),
   );
   if (own !== undefined || !nodeAddresses.has(address)) return own;
-  return guards.find(({ nodePorts }) => nodePorts.includes(port));
+  return guards.find(
+    ({ nodePorts, context }) => nodePorts.includes(port) && familiesOf(context).includes(familyOf(address)),
+  );
 }
 
 /** The Services at their ports that an address leads to, sorted. */

@@ -23,8 +23,11 @@ export function splitByContext(guard: Guard, routes: Routes): readonly Guard[] {
     partFor(contextAt(destination, needs)).destinations.push(destination);
   }
   for (const port of guard.nodePorts) {
-    // Any address of any node, of either family: only the port is certain.
-    partFor({ ...NO_CONTEXT, serverPort: needs.serverPort ? port : UNKNOWN }).nodePorts.push(port);
+    // Any address of any node: only port and family are certain.
+    for (const family of needs.family ? ([4, 6] as const) : ([UNKNOWN] as const)) {
+      const serverPort = needs.serverPort ? port : UNKNOWN;
+      partFor({ family, serverIp: UNKNOWN, serverPort }).nodePorts.push(port);
+    }
   }
   return [...parts.values()];
 }
@@ -44,6 +47,11 @@ function contextAt({ address, port }: Destination, needs: DestinationNeeds): Gua
     serverIp: needs.serverIp ? address : UNKNOWN,
     serverPort: needs.serverPort ? port : UNKNOWN,
   };
+}
+
+/** In which families a guard's node ports are its own. */
+export function familiesOf({ family }: Pick<GuardContext, "family">): readonly (4 | 6)[] {
+  return family === UNKNOWN ? [4, 6] : [family];
 }
 
 export function familyOf(address: IpAddress): 4 | 6 {

@@ -60,7 +60,7 @@ export interface Guard {
    */
   readonly key: string;
   readonly destinations: readonly Destination[];
-  /** Ports guarded at every address of every node. */
+  /** Ports guarded at every address of every node, of the family in `context`. */
   readonly nodePorts: readonly number[];
   /** In the order of their objects' keys: the first that denies is the one reported. */
   readonly policies: readonly GuardPolicy[];

@@ -1,6 +1,6 @@
 /** Which addresses are the nodes': node ports answer on every one of them. */
 import type { Snapshot } from "../cluster/snapshot.ts";
-import type { IpAddress } from "../model/address.ts";
+import { type IpAddress, isLoopback } from "../model/address.ts";
 
 /**
  * The addresses of every Node object and of this node's own interfaces, sorted. Loopback is left out: inside a pod it
@@ -12,8 +12,4 @@ export function nodeAddresses(
 ): IpAddress[] {
   const all = new Set([...snapshot.nodes.flatMap((node) => node.addresses), ...ownInterfaces]);
   return [...all].filter((address) => !isLoopback(address)).sort();
-}
-
-function isLoopback(address: IpAddress): boolean {
-  return address === "::1" || address.startsWith("127.");
 }

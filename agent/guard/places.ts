@@ -1,5 +1,6 @@
 /** Which guard stands at an address: the kernel's own lookup, for who explains what it did. */
-import type { IpAddress } from "../model/address.ts";
+import { type IpAddress, isLoopback } from "../model/address.ts";
+import { familiesOf, familyOf } from "./context.ts";
 import type { Guard } from "./guard.ts";
 import { isLinkLocal } from "./link-local.ts";
 import { addressKey } from "./services.ts";
@@ -9,16 +10,16 @@ export type GuardAt = (address: IpAddress, port: number) => Guard | undefined;
 
 export function guardPlaces(guards: readonly Guard[], nodeAddresses: ReadonlySet<IpAddress>): GuardAt {
   const places = new Map<string, Guard>();
-  const nodePorts = new Map<number, Guard>();
+  const nodePorts = new Map<string, Guard>();
   for (const guard of guards) {
     for (const { address, port } of guard.destinations) places.set(addressKey(address, port), guard);
-    for (const port of guard.nodePorts) nodePorts.set(port, guard);
+    for (const family of familiesOf(guard.context))
+      for (const port of guard.nodePorts) nodePorts.set(`${family} ${port}`, guard);
   }
   return (address, port) => {
     const own = places.get(addressKey(address, port));
     // Loopback that the kernel judges is the node's, and leads where the node's other addresses do.
-    const onNode =
-      nodeAddresses.has(address) || isLinkLocal(address) || address === "::1" || address.startsWith("127.");
-    return own ?? (onNode ? nodePorts.get(port) : undefined);
+    const onNode = nodeAddresses.has(address) || isLinkLocal(address) || isLoopback(address);
+    return own ?? (onNode ? nodePorts.get(`${familyOf(address)} ${port}`) : undefined);
   };
 }

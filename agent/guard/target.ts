@@ -1,9 +1,10 @@
 /** A Service as the target of a forward: at which port and address, or why not. */
-import { type IpAddress, isIpv4 } from "../model/address.ts";
+import { addressBytes, type IpAddress, isIpv4 } from "../model/address.ts";
 import type { Service, ServicePort } from "../model/objects.ts";
 import type { ForwardTarget } from "../model/verdict.ts";
 import type { EndpointUrl } from "../policy/url.ts";
 import type { ServiceRef } from "./guard.ts";
+import { isLinkLocal } from "./link-local.ts";
 import { type Services, tcpPorts } from "./services.ts";
 
 export type Target =
@@ -44,5 +45,21 @@ export function preferredPort(url: EndpointUrl, tcp: readonly ServicePort[]): nu
 
 /** Headless and ExternalName Services have none. */
 function addressOf(service: Service, ofFamily: (address: IpAddress) => boolean): IpAddress | undefined {
-  return service.clusterIps.find(ofFamily);
+  return service.clusterIps.find((address) => ofFamily(address) && isTarget(address));
+}
+
+/**
+ * Not the caller itself, nor what only its link or nobody has: whoever could send a connection there would reach, with
+ * the pod's eyes, what listens for the pod alone. Of kernel and proxy alike.
+ */
+export function isTarget(address: IpAddress): boolean {
+  const bytes = addressBytes(address);
+  if (bytes === undefined) return false;
+  const [a = 0, b = 0] = bytes.subarray(12);
+  if (isIpv4(address)) {
+    const linkLocal = a === 169 && b === 254;
+    return a !== 0 && a !== 127 && !linkLocal && a < 224;
+  }
+  const reserved = bytes.subarray(0, 12).every((byte) => byte === 0); // ::, ::1, and IPv4 in disguise
+  return bytes[0] !== 0xff && !isLinkLocal(address) && !reserved;
 }

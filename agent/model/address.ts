@@ -16,6 +16,10 @@ export function isIpv4(address: IpAddress): boolean {
   return !address.includes(":");
 }
 
+export function isLoopback(address: IpAddress): boolean {
+  return address === "::1" || address.startsWith("127.");
+}
+
 /** 16 bytes in network order, IPv4 as ::ffff:a.b.c.d: the form the kernel maps hold. Undefined if `text` is no address. */
 export function addressBytes(text: string): Uint8Array | undefined {
   return text.includes(":") ? ipv6Bytes(text) : mappedBytes(text);

@@ -2,7 +2,7 @@
 import type { PodIdentity } from "../model/identity.ts";
 import { type ActionResult, perform } from "./perform.ts";
 import type { Expression, Outcome, Policy, PolicyAction, Rule } from "./policy.ts";
-import { beginRun, type Observer, type Resolve, type Run } from "./run.ts";
+import { beginRun, Missing, type Observer, type Resolve, type Run } from "./run.ts";
 import type { Facts } from "./variables.ts";
 
 export type Evaluate = typeof evaluate;
@@ -115,29 +115,21 @@ function failure(rule: Rule, failed: Failure, action?: number): Outcome {
 function matches(rule: Rule, run: Run): boolean | Failure {
   let failed: Failure | undefined;
   for (const [index, expression] of rule.expressions.entries()) {
-    const needs = run.missing(expression.reads);
-    if (needs !== undefined) {
-      run.observer?.expression(rule, index, { needs }, run.values);
-      if (failed?.kind !== "unknown") failed = { kind: "unknown", needs };
-      continue;
-    }
     const result = judge(expression, run);
     run.observer?.expression(rule, index, result, run.values);
     if (result === false) return false;
-    if (result !== true) failed ??= { kind: "error", expression: index, error: result.message };
+    if (result instanceof Missing) {
+      if (failed?.kind !== "unknown") failed = { kind: "unknown", needs: result.needs };
+    } else if (result !== true) failed ??= { kind: "error", expression: index, error: result.message };
   }
   return failed ?? true;
 }
 
 /** Only true and false are answers, whatever an expression's implementation returns or throws. */
-function judge(expression: Expression, run: Run): boolean | Error {
-  try {
-    const result: unknown = expression.evaluate(run.values);
-    if (result === true || result === false) return result;
-    return result instanceof Error ? result : new Error(`the result is ${typeof result}, not a boolean`);
-  } catch (thrown) {
-    return thrown instanceof Error ? thrown : new Error("the expression failed");
-  }
+function judge(expression: Expression, run: Run): boolean | Error | Missing {
+  const result = run.valueOf(expression);
+  if (result === true || result === false || result instanceof Missing) return result;
+  return result instanceof Error ? result : new Error(`the result is ${typeof result}, not a boolean`);
 }
 
 function finished(outcome: Outcome, { log, endsTls }: Run): Outcome {

@@ -5,7 +5,7 @@ import { sameSettings, type TlsSettings } from "../model/tls.ts";
 import { plainValue, tooLarge } from "./plain-value.ts";
 import type { CidrTemplate, PolicyAction, Template } from "./policy.ts";
 import { notARange } from "./restrict-ips-action.ts";
-import type { Run } from "./run.ts";
+import { Missing, type Run } from "./run.ts";
 import { tlsSettings } from "./terminate-tls-action.ts";
 import { tlsResult } from "./tls-result.ts";
 
@@ -46,9 +46,8 @@ type Value = { readonly kind: "value"; readonly value: unknown } | Exclude<Actio
 /** What a template is now; its own faults and sizes beyond the limit are errors. */
 function contentOf(template: Template, run: Run): Value {
   if (template.constant !== undefined) return { kind: "value", value: template.constant.value };
-  const needs = run.missing(template.reads);
-  if (needs !== undefined) return { kind: "unknown", needs };
-  const value = template.evaluate(run.values);
+  const value = run.valueOf(template);
+  if (value instanceof Missing) return { kind: "unknown", needs: value.needs };
   const error = value instanceof Error ? value : tooLarge(value);
   return error === undefined ? { kind: "value", value } : { kind: "error", error: error.message };
 }

@@ -1,8 +1,8 @@
 /** One evaluation of a policy under way: the values its expressions see, and what its actions have left behind. */
 import type { LogMetadata } from "../model/verdict.ts";
 import type { ResultName } from "./environment.ts";
-import type { Rule } from "./policy.ts";
-import { type Facts, unknownOf, variableValues } from "./variables.ts";
+import type { Expression, Rule } from "./policy.ts";
+import { CHANCE, type Facts, unknownOf, variableValues } from "./variables.ts";
 
 /** Why a forward leads nowhere; undefined if it leads somewhere. */
 export type Resolve = (url: string) => { readonly code: string; readonly message: string } | undefined;
@@ -18,6 +18,15 @@ export interface Observer {
   ): void;
 }
 
+/** Instead of a value: it hangs on these, which are not known. */
+export class Missing {
+  readonly needs: readonly string[];
+
+  constructor(needs: readonly string[]) {
+    this.needs = needs;
+  }
+}
+
 export interface Run {
   readonly facts: Facts;
   readonly resolve: Resolve;
@@ -27,8 +36,8 @@ export interface Run {
   readonly observer: Observer | undefined;
   /** A `terminate-tls` has been passed. */
   endsTls: boolean;
-  /** Those of `reads` that are not known, or undefined if all are. */
-  missing(reads: ReadonlySet<string>): readonly string[] | undefined;
+  /** Its value or the Error that keeps it from having one; never throws. */
+  valueOf(piece: Pick<Expression, "reads" | "evaluate">): unknown;
   setVar(name: string, value: unknown): void;
   /** Replaces what the last such action left. */
   setResult(name: ResultName, result: unknown): void;
@@ -43,17 +52,21 @@ export function beginRun(
   const unknown = unknownOf(reads, facts);
   const vars: Record<string, unknown> = Object.create(null);
   const results: Record<string, unknown> = Object.create(null);
+  const values = { ...variableValues(facts), vars, actions: { ngrok: results } };
   return {
     facts,
     resolve,
-    values: { ...variableValues(facts), vars, actions: { ngrok: results } },
+    values,
     log: [],
     observer,
     endsTls: false,
-    missing: (names) => {
-      if (unknown.size === 0) return undefined;
-      const needs = [...names].filter((name) => unknown.has(name));
-      return needs.length > 0 ? needs : undefined;
+    valueOf: (piece) => {
+      const needs = unknown.size === 0 ? [] : [...piece.reads].filter((name) => unknown.has(name));
+      // Chance would answer, each time something else.
+      if (needs.includes(CHANCE)) return new Missing(needs);
+      const value = evaluated(piece, values);
+      // What is not known is an error to whoever reads it. Where the others decide, nobody does, or `&&` or `||` absorbs it.
+      return needs.length > 0 && value instanceof Error ? new Missing(needs) : value;
     },
     setVar: (name, value) => {
       vars[name] = value;
@@ -62,4 +75,12 @@ export function beginRun(
       results[name] = result;
     },
   };
+}
+
+function evaluated({ evaluate }: Pick<Expression, "evaluate">, values: object): unknown {
+  try {
+    return evaluate(values);
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown : new Error("the expression failed");
+  }
 }

@@ -1,25 +1,30 @@
 /** The way on: a socket made in the pod, and connected from there. */
-import type { Handle, Native } from "../dataplane/native.ts";
-import { addressBytes, isIpv4 } from "../model/address.ts";
+import type { Handle, Native, TcpEnd } from "../dataplane/native.ts";
+import { addressBytes, formatAddress, isIpv4, isLoopback } from "../model/address.ts";
 import type { Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 import type { At } from "./tcp-proxy.ts";
 
 export interface Connector {
-  readonly native: Pick<Native, "closeDescriptor" | "connectTcp">;
+  readonly native: Pick<Native, "closeDescriptor" | "bindSource" | "connectTcp">;
   readonly sockets: Pick<Sockets, "socket">;
   readonly connectTimeoutMs: number;
 }
 
-/** A socket that is connected to `target` from within the pod; the caller owns it. @throws Error that says why there is none. */
+/**
+ * A socket that is connected to `target` from within the pod, and from the address that the client has chosen if it has:
+ * else the client is at loopback, like the listener. The caller owns it. @throws Error that says why there is none.
+ */
 export async function connectFrom(
   place: Place,
+  client: TcpEnd,
   target: At,
   signal: AbortSignal,
   { native, sockets, connectTimeoutMs }: Connector,
 ): Promise<number> {
   const fd = await sockets.socket(place, isIpv4(target.address) ? 4 : 6);
   try {
+    if (!isLoopback(formatAddress(client.address))) native.bindSource(fd, client.address);
     await new Promise<void>((resolve, reject) => {
       signal.throwIfAborted();
       let handle: Handle | undefined;

@@ -1,7 +1,6 @@
 /** What is made of a decision before it is enforced: whatever does not clearly lead somewhere is a refusal. */
 import type { Reason } from "../model/verdict.ts";
 import type { At, Ruling } from "./tcp-proxy.ts";
-import { isUpstream } from "./upstream.ts";
 
 export function deny(reason: Reason): Ruling {
   return { action: "deny", reason };
@@ -22,7 +21,7 @@ export function unlessForgotten(ruling: Ruling): Ruling {
 /** Where an allowed connection may go. */
 export function targetOf({ action, target }: Ruling): At | undefined {
   const leadsOn = action === "allow" || action === "forward";
-  return leadsOn && target !== undefined && isUpstream(target.address) ? target : undefined;
+  return leadsOn ? target : undefined;
 }
 
 /** What leads nowhere is a refusal, and says so. */

@@ -37,7 +37,7 @@ export interface Undecided {
 export interface Caller {
   readonly entry: Undecided;
   readonly podUid: string;
-  readonly clientPort: number;
+  readonly client: TcpEnd;
   /** What its TLS handshake came to; undefined where there was none yet. */
   readonly tls?: TlsSession;
 }
@@ -72,7 +72,7 @@ export interface Taken {
 }
 
 export interface ProxyOptions {
-  readonly native: Pick<Native, "resetSocket" | "closeDescriptor" | "connectTcp">;
+  readonly native: Pick<Native, "resetSocket" | "closeDescriptor" | "bindSource" | "connectTcp">;
   readonly pump: Pump;
   readonly sockets: Pick<Sockets, "socket">;
   /** Takes what the kernel noted, so that nobody gets it twice. */
@@ -156,7 +156,7 @@ export class TcpProxy {
       native.resetSocket(fd);
       return;
     }
-    const caller = { entry, podUid: place.podUid, clientPort: client.port };
+    const caller = { entry, podUid: place.podUid, client };
     const refused = this.#isLate(entry) ? "agent-down" : this.#admit(place.podUid);
     if (refused !== undefined) {
       native.resetSocket(fd);
@@ -250,7 +250,7 @@ export class TcpProxy {
     this.#open.add(connection);
     let failure: string | undefined;
     try {
-      const upstream = await connectFrom(place, target, stopping.signal, this.#options);
+      const upstream = await connectFrom(place, caller.client, target, stopping.signal, this.#options);
       if (stopping.signal.aborted) native.closeDescriptor(upstream);
       stopping.signal.throwIfAborted();
       stop = client.join(upstream, { idleMs }, () => this.#end(connection));

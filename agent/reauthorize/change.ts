@@ -1,4 +1,4 @@
-/** Whether a reconcile run can have turned an allowed connection into a denied one. */
+/** What can have turned an allowed connection into a denied one: a reconcile run, or time. */
 import type { ResolvedPolicy } from "../guard/policies.ts";
 import type { IdentityReader } from "../identity/pod-identity.ts";
 import type { Reconciled } from "../reconcile.ts";
@@ -15,6 +15,16 @@ export function mayRevoke(
   if (after.guardSet.guards.length === 0) return false;
   if (before === undefined || after.applied.changes > 0) return true;
   return policiesDiffer(before, after) || callersDiffer(before, after, identityOf);
+}
+
+/** Whether time alone can do that. */
+export function hangsOnTime({ guardSet, policies }: Pick<Reconciled, "guardSet" | "policies">): boolean {
+  return (
+    guardSet.guards.length > 0 &&
+    [...policies.values()].some(
+      ({ inForce }) => inForce.kind === "policy" && inForce.policy.reads.has("time.now"),
+    )
+  );
 }
 
 function policiesDiffer({ policies: before }: Reconciled, { policies: after }: Reconciled): boolean {

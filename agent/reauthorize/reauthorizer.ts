@@ -11,7 +11,7 @@ import type { IdentityReader } from "../identity/pod-identity.ts";
 import { formatAddress } from "../model/address.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Reconciled } from "../reconcile.ts";
-import { mayRevoke } from "./change.ts";
+import { hangsOnTime, mayRevoke } from "./change.ts";
 import { isDialled } from "./direction.ts";
 import { Judge, type Revoked } from "./judge.ts";
 
@@ -52,6 +52,8 @@ export interface ReauthorizerOptions {
 /** A second look finds who was between the hook and the kernel's table at the first. */
 const LOOKS = 2;
 const BETWEEN_LOOKS_MS = 500;
+/** Where a policy reads the time. */
+const BY_TIME_MS = 2000;
 /** A namespace that cannot be read may be on its way out. */
 const RETRY_MS = 200;
 /**
@@ -67,6 +69,8 @@ export class Reauthorizer {
   readonly #options: ReauthorizerOptions;
   readonly #failed = new Set<string>();
   #latest: Reconciled | undefined;
+  #judge: Judge | undefined;
+  #byTime = false;
   #looks = 0;
 
   constructor(options: ReauthorizerOptions) {
@@ -77,19 +81,28 @@ export class Reauthorizer {
   learn(latest: Reconciled): boolean {
     const before = this.#latest;
     this.#latest = latest;
+    this.#judge = undefined;
+    this.#byTime = hangsOnTime(latest);
     if (mayRevoke(before, latest, this.#options.identityOf)) this.#looks = LOOKS;
     return this.#looks > 0;
   }
 
-  /** One look at all connections, if one is due. Returns in how many ms the next is due, or undefined. @throws Error when namespaces cannot be read for the second time. */
+  /**
+   * One look at all connections, if one is due; where nothing but time has passed, at those of pods that have verdicts
+   * which the kernel cannot hold. Returns in how many ms the next is due, or undefined. @throws Error when namespaces cannot be
+   * read for the second time.
+   */
   async look(): Promise<number | undefined> {
     const latest = this.#latest;
-    if (latest === undefined || this.#looks === 0) return undefined;
-    this.#looks--;
+    const hasChanged = this.#looks > 0;
+    if (latest === undefined || !(hasChanged || this.#byTime)) return undefined;
+    if (hasChanged) this.#looks--;
     const { clock, identityOf } = this.#options;
-    const pass = new Pass(this.#options, new Judge(latest, identityOf), new Turns(clock));
-    pass.proxied();
-    const failures = await pass.pods(latest.registration.registered);
+    this.#judge ??= new Judge(latest, identityOf);
+    const pass = new Pass(this.#options, this.#judge, new Turns(clock));
+    await pass.proxied();
+    const { registered } = latest.registration;
+    const failures = await pass.pods(hasChanged ? registered : registered.filter(isUndecided(latest)));
     const again = [...failures.keys()].filter((uid) => this.#failed.has(uid));
     this.#failed.clear();
     for (const uid of failures.keys()) this.#failed.add(uid);
@@ -101,8 +114,13 @@ export class Reauthorizer {
       });
     }
     if (failures.size > 0) return RETRY_MS;
-    return this.#looks > 0 ? BETWEEN_LOOKS_MS : undefined;
+    if (this.#looks > 0) return BETWEEN_LOOKS_MS;
+    return this.#byTime ? BY_TIME_MS : undefined;
   }
+}
+
+function isUndecided({ undecided: { pods, namespaces } }: Reconciled): (pod: RegisteredPod) => boolean {
+  return ({ pod }) => pods.has(pod.uid) || namespaces.has(pod.namespace);
 }
 
 /** One look. */
@@ -120,9 +138,10 @@ class Pass {
     this.#forwards = options.forwards();
   }
 
-  proxied(): void {
+  async proxied(): Promise<void> {
     const { clock, proxied, onRevoked } = this.#options;
     for (const connection of proxied()) {
+      if (this.#turns.isOver()) await this.#turns.pause();
       const time = clock.now();
       const found = this.#judge.revocation(connection.podUid, connection, time);
       if (found !== undefined && connection.end()) onRevoked({ ...found, time, layer: "proxy", connection });

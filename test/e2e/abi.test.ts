@@ -114,7 +114,7 @@ describe.skipIf(obstacle() !== undefined)("the ABI", () => {
   });
 
   test.each([
-    ["in the middle", /\t__u8 protocol;\n\t__u8 pad;\n/, "\t__u32 protocol;\n\t__u8 pad;\n"],
+    ["in the middle", /\t__u8 protocol;\n\t__u8 is_ipv6;\n/, "\t__u32 protocol;\n\t__u8 is_ipv6;\n"],
     ["at the end", /\t__u32 guard;\n\t__u32 pad;\n/, "\t__u32 guard;\n"],
   ])("the compiler refuses a hole %s", (_, member, replacement) => {
     const holed = HEADER.replace(member, replacement).replace(/^_Static_assert.*$/gm, "");

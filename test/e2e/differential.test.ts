@@ -49,6 +49,7 @@ describe.skipIf(obstacle() !== undefined)(`random policies and pods (seed ${seed
     const { set } = clusterOf(cases, ports);
     const guards = set.guards.map((each) => ({
       ...each,
+      nodePorts: [],
       scope: scopeOf(each, set.routes),
       decide: (identity: Identity) => decide(each, identity, set.routes),
     }));

@@ -34,7 +34,16 @@ const HOLLOW: Readonly<Record<string, string>> = {
   alias: "http://alias.bank.internal",
   headless: "http://headless.bank.internal",
 };
-const all = { ...NO_TARGETS, ...HOLLOW };
+/** Addresses that no API server gives a Service: by them a forward would reach what is the caller's alone. */
+const INWARD: Readonly<Record<string, readonly [string, string]>> = {
+  itself: ["127.0.0.1", "::1"],
+  link: ["169.254.169.254", "fe80::1"],
+};
+const all = {
+  ...NO_TARGETS,
+  ...HOLLOW,
+  ...Object.fromEntries(Object.keys(INWARD).map((name) => [name, `http://${name}.bank.internal`])),
+};
 
 let stage: Stage;
 
@@ -58,6 +67,7 @@ beforeAll(async () => {
       service("bank", "headless", { clusterIP: "None", selector: {} }),
       slice("headless", "IPv4", "169.254.169.254"),
       slice("headless", "IPv6", "::1"),
+      ...Object.keys(INWARD).map((name) => service("bank", name)),
     ] as KubeObject[],
     ...Object.entries(all).flatMap(([name, url]) => [
       guarded(`${name}-kernel`, [forwardTo(url)]),
@@ -81,6 +91,14 @@ beforeAll(async () => {
     guarded("shared-computed", [computed("http://shared.internal")]),
   ]);
   await stage.startAgent();
+  const { store, faults } = stage.lab.api;
+  const { resourceVersion } = store.get("pods", "podgate-system", stage.agent).metadata;
+  for (const [name, clusterIPs] of Object.entries(INWARD)) {
+    const { spec, metadata, ...others } = store.get("services", "bank", name);
+    const changed = { ...(spec as object), clusterIP: clusterIPs[0], clusterIPs };
+    const object = { ...others, metadata: { ...metadata, resourceVersion }, spec: changed };
+    faults.sendLine(JSON.stringify({ type: "MODIFIED", object }), { resource: "services" });
+  }
 });
 
 afterAll(async () => {
@@ -113,9 +131,11 @@ const byProxy = (name: string) =>
   both({ saw: "ECONNRESET", line: { verdict: "deny", reason: refusal, layer: "proxy", policy: { name } } });
 
 describe.skipIf(obstacle() !== undefined)("52: a forward", () => {
-  beforeAll(() =>
-    stage.until("shop/client", "private.rival:80", both({ saw: "ECONNRESET", line: { layer: "proxy" } })),
-  );
+  beforeAll(async () => {
+    const reset = both({ saw: "ECONNRESET", line: { layer: "proxy" } });
+    await stage.until("shop/client", "private.rival:80", reset);
+    await stage.until("shop/client", "link-kernel.bank:80", byKernel("link-kernel"));
+  });
 
   test.each(Object.keys(all))("to no Service leads nowhere: %s", async (name) => {
     expect(await stage.dial("shop/client", `${name}-kernel.bank:80`)).toMatchObject(

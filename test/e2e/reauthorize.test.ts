@@ -237,10 +237,10 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
       },
     ];
     await apply(guard("vault", "next", byPort("< 1")));
-    await stage.until("foes/a", "next.vault:80", {
-      IPv4: { saw: "vault/next" },
-      IPv6: { saw: "vault/next" },
-    });
+    for (const from of ["foes/a", "foes/b"]) {
+      const seen = { saw: "vault/next", line: { layer: "proxy" } };
+      await stage.until(from, "next.vault:80", { IPv4: seen, IPv6: seen });
+    }
     const before = (await revocations()).length;
     const proxied = await Promise.all([
       open("foes/a", "next.vault:80", "IPv4", 3),
@@ -255,6 +255,48 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
     expect(await talks([friends])).toEqual(all(3, "ok"));
     await settle();
     expect(await revocations()).toHaveLength(before + 6);
+  });
+
+  test("that time alone forbids end within seconds: through the proxy, and those from when the kernel decided", async () => {
+    const SECONDS = 5;
+    await apply(guard("vault", "lobby", [ALLOWS]));
+    await stage.until("foes/a", "lobby.vault:80", {
+      IPv4: { line: { layer: "connect4" }, saw: "vault/lobby" },
+    });
+    const before = (await revocations()).length;
+    const direct = await Promise.all([
+      open("foes/a", "lobby.vault:80", "IPv4", 2),
+      open("foes/b", "lobby.vault:80", "IPv6", 2),
+    ]);
+    const end = Date.now() + SECONDS * 1000;
+    const closing = `timestamp(time.now) > timestamp("${new Date(end).toISOString()}")`;
+    await apply(
+      guard("vault", "lobby", [
+        { ...denyOutside("friends"), expressions: [...(denyOutside("friends").expressions ?? []), closing] },
+      ]),
+    );
+    await stage.until("foes/b", "lobby.vault:80", {
+      IPv4: { line: { layer: "proxy" } },
+      IPv6: { saw: "vault/lobby" },
+    });
+    await stage.until("foes/a", "lobby.vault:80", {
+      IPv4: { line: { layer: "proxy" } },
+      IPv6: { saw: "vault/lobby" },
+    });
+    const proxied = await Promise.all([
+      open("foes/a", "lobby.vault:80", "IPv4", 2),
+      open("foes/b", "lobby.vault:80", "IPv6", 2),
+      open("foes/b", "lobby.vault:80", "mapped", 2),
+    ]);
+    const friends = await open("friends/a", "lobby.vault:80", "IPv4", 2);
+    expect(await talks([...direct, ...proxied, friends])).toEqual(all(12, "ok"));
+    expect(Date.now()).toBeLessThan(end);
+    const lines = await revoked(before, 10);
+    for (const { time } of lines) expect(time).toBeGreaterThan(end);
+    expect(await talks(direct)).toEqual(all(4, ABORTED));
+    expect(await talks(proxied)).toEqual(all(6, "ECONNRESET"));
+    expect(await talks([friends])).toEqual(all(2, "ok"));
+    expect(Math.max(...lines.map(({ time }) => time)) - end).toBeLessThan(5000);
   });
 
   test("that a pod accepted are not the pod's to be judged by, wherever their other side comes from", async () => {

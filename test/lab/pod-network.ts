@@ -12,7 +12,7 @@ export function podNetns(names: LabNames, uid: string): string {
 }
 
 /** The veth's name in the node's namespace: the same for a pod's whole life, as interface names allow (15 bytes). */
-function hostVeth(uid: string): string {
+export function hostVeth(uid: string): string {
   return `veth${createHash("sha256").update(uid).digest("hex").slice(0, 10)}`;
 }
 

@@ -6,6 +6,8 @@ import { neighbours } from "./neighbours.ts";
 import { obstacle } from "./scratch.ts";
 import type { Sockets } from "./sockets.ts";
 
+const PORT_RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
+
 describe.skipIf(obstacle())("connectTcp", () => {
   const pair = neighbours();
 
@@ -112,6 +114,39 @@ describe.skipIf(obstacle())("connectTcp", () => {
     };
     expect(await fate((fd) => pair.native.resetSocket(fd))).toBe("ECONNRESET");
     expect(await fate((fd) => pair.native.closeDescriptor(fd))).toBe("end");
+  });
+
+  it.each([
+    ["IPv4", 4, 4, "127.0.0.7", "127.0.0.1"],
+    ["IPv6", 6, 6, "2001:db8::7", "::1"],
+    ["v4-mapped", 6, 4, "127.0.0.7", "127.0.0.1"],
+  ] as const)("connects from the address that was chosen, at a port that another connection may have too: %s", async (_, family, listener, source, to) => {
+    const { port, accepted } = accept(listener);
+    const other = accept(listener).port;
+    pair.inside.run("ip", "address", "replace", "2001:db8::7/128", "dev", "lo", "nodad");
+    const range = pair.inside.run("cat", PORT_RANGE);
+    pair.inside.run("sh", "-c", `echo 61000 61000 > ${PORT_RANGE}`);
+    onTestFinished(() => void pair.inside.run("sh", "-c", `echo ${range.trim()} > ${PORT_RANGE}`));
+    for (const at of [port, other]) {
+      const fd = socket(family);
+      pair.native.bindSource(fd, bytesOf(source));
+      expect(await connect(fd, to, at)).toBeUndefined();
+      const [client] = pair.netns.connections().filter((it) => it.remote.port === at);
+      expect(client?.local).toEqual({ address: bytesOf(source), port: 61_000 });
+    }
+    await until(() => accepted.length === 1);
+  });
+
+  it("does not bind what it cannot", () => {
+    expect(codeOf(() => pair.native.bindSource(socket(), bytesOf("198.51.100.7")))).toBe("EADDRNOTAVAIL");
+    expect(codeOf(() => pair.native.bindSource(socket(6), bytesOf("2001:db8::9")))).toBe("EADDRNOTAVAIL");
+    expect(codeOf(() => pair.native.bindSource(socket(), bytesOf("::1")))).toBe("EAFNOSUPPORT");
+    expect(codeOf(() => pair.native.bindSource(99_999, bytesOf("127.0.0.1")))).toBe("EBADF");
+    expect(codeOf(() => pair.native.bindSource(1, bytesOf("127.0.0.1")))).toBe("ERR_INVALID_ARG");
+    expect(codeOf(() => pair.native.bindSource(socket(), Buffer.alloc(4)))).toBe("ERR_INVALID_ARG");
+    const file = openSync("/dev/null", "r");
+    onTestFinished(() => closeSync(file));
+    expect(codeOf(() => pair.native.bindSource(file, bytesOf("127.0.0.1")))).toBe("ENOTSOCK");
   });
 
   it("closes and resets only what it is told to", () => {

@@ -70,7 +70,7 @@ export class FuzzedSockets {
     if (/listenChannel|Listener/.test(name) && String(parameters[0]).startsWith("/")) {
       return this.#keep(act([join(this.#directory, "x"), ...parameters.slice(1)]));
     }
-    if (!/^(closeDescriptor|resetSocket|connectTcp|(new )?(Acceptor|Connecting))$/.test(name)) {
+    if (!/^(closeDescriptor|resetSocket|bindSource|connectTcp|(new )?(Acceptor|Connecting))$/.test(name)) {
       return this.#keep(act(parameters));
     }
     const [number, ...rest] = parameters;

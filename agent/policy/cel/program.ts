@@ -80,6 +80,7 @@ function lowerName(meaning: Exclude<Meaning, { kind: "function" | "loop" }>): St
       const words = meaning.path.split(".");
       return (frame) => {
         const value = readVariable(frame.values, words);
+        if (value === NOT_KNOWN) return NOT_KNOWN;
         return value === undefined
           ? new Failure(`there is no value for ${meaning.path}`)
           : adopt(value, meaning.type);
@@ -88,11 +89,15 @@ function lowerName(meaning: Exclude<Meaning, { kind: "function" | "loop" }>): St
   }
 }
 
+const NOT_KNOWN = new Failure("its value is not known");
+
+/** Undefined: it is not there; a value that is not known is there, as undefined. */
 function readVariable(values: object, words: readonly string[]): unknown {
   let at: unknown = values;
   for (const word of words) {
     if (typeof at !== "object" || at === null || !Object.hasOwn(at, word)) return undefined;
     at = (at as Readonly<Record<string, unknown>>)[word];
+    if (at === undefined) return NOT_KNOWN;
   }
   return at;
 }
@@ -119,10 +124,13 @@ function lowerCall(
 
 function lowerHas(field: ASTNode | undefined, plan: Plan): Step {
   const meaning = field && plan.meanings.get(field);
-  // A variable is there when it has a value.
+  // A variable is there when it has a value. One whose value is not known may turn out to be there or not.
   if (field !== undefined && meaning !== undefined) {
-    const value = lower(field, plan);
-    return (frame) => !(value(frame) instanceof Failure);
+    const step = lower(field, plan);
+    return (frame) => {
+      const value = step(frame);
+      return value === NOT_KNOWN ? value : !(value instanceof Failure);
+    };
   }
   if (field?.op === ".") {
     const [operand, key] = [lower(field.args[0], plan), field.args[1]];

@@ -72,6 +72,8 @@ function pod(uid: string, namespace = "payments", errorCode: "" | "ERR_NGROK_280
   return { identity, cgroupIds: [cgroup], netnsCookies: [cgroup + 1n], addresses: [] };
 }
 
+const NODE_PORTS = [4, 6].map((family) => ({ port: 30443, family: family as 4 | 6 }));
+
 function guard(key: string, decide: WantGuard["decide"], more: Partial<WantGuard> = {}): WantGuard {
   return {
     key,
@@ -154,19 +156,21 @@ describe("what is wanted reaches the kernel", () => {
   test("node ports and node addresses are written beside destinations", async () => {
     await dataplane.apply({
       nodeAddresses: ["192.0.2.1", "2001:db8::1"],
-      guards: [guard("g", () => deny, { nodePorts: [30443] })],
+      guards: [guard("g", () => deny, { nodePorts: NODE_PORTS })],
       pods: [],
     });
     expect(maps.node_addresses.content.size).toBe(2);
-    expect(maps.node_ports.get(encodeNodePort(30443))).toEqual(
-      maps.destinations.get(encodeDestination(ADDRESS, 443)),
-    );
+    for (const place of NODE_PORTS) {
+      expect(maps.node_ports.get(encodeNodePort(place))).toEqual(
+        maps.destinations.get(encodeDestination(ADDRESS, 443)),
+      );
+    }
   });
 
   test("what is no longer wanted goes: addresses at once, the rest after the grace period", async () => {
     await dataplane.apply({
       nodeAddresses: ["192.0.2.1"],
-      guards: [guard("g", () => deny, { nodePorts: [30443] })],
+      guards: [guard("g", () => deny, { nodePorts: NODE_PORTS })],
       pods: [pod("a")],
     });
     await dataplane.apply({ nodeAddresses: [], guards: [], pods: [] });
@@ -326,7 +330,7 @@ describe("after a restart", () => {
     const want = {
       nodeAddresses: ["192.0.2.1"],
       guards: [
-        guard("g", byName("a"), { nodePorts: [30443] }),
+        guard("g", byName("a"), { nodePorts: NODE_PORTS }),
         guard(
           "h",
           () => ({

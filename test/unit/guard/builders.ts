@@ -1,5 +1,6 @@
 /** Snapshots for tests, written as the few things a test is about; the rest has ordinary values. */
 import type { Snapshot } from "../../../agent/cluster/snapshot.ts";
+import { familiesOf } from "../../../agent/guard/context.ts";
 import { decide } from "../../../agent/guard/decide.ts";
 import type { Condition, Guard } from "../../../agent/guard/guard.ts";
 import { computeGuards, type GuardOptions, type GuardSet } from "../../../agent/guard/guards.ts";
@@ -252,12 +253,17 @@ export class Cluster {
     this.set = computeGuards(view, policies, { ...OPTIONS, ...options });
   }
 
-  /** The guard at `address:port`, `[v6]:port` or `node:port`; undefined: not guarded. */
+  /** The guard at `address:port`, `[v6]:port`, `node:port` (of its IPv4 addresses) or `node6:port`; undefined: not guarded. */
   guardAt(place: string): Guard | undefined {
     const colon = place.lastIndexOf(":");
     const number = Number(place.slice(colon + 1));
     const host = place.slice(0, colon).replace(/^\[|\]$/g, "");
-    if (host === "node") return this.set.guards.find(({ nodePorts }) => nodePorts.includes(number));
+    if (host === "node" || host === "node6") {
+      const family = host === "node" ? 4 : 6;
+      return this.set.guards.find(
+        ({ nodePorts, context }) => nodePorts.includes(number) && familiesOf(context).includes(family),
+      );
+    }
     const address = parseAddress(host);
     if (address === undefined) throw new Error(`write an address and a port, not ${place}`);
     return this.set.guards.find(({ destinations }) =>

@@ -20,6 +20,7 @@ import {
 const V4 = "192.0.2.10:80";
 const V6 = "[2001:db8::10]:80";
 const NODE = "node:30080";
+const NODE6 = "node6:30080";
 const dual = { ipv4: "203.0.113.5", ipv6: "2001:db8:1::5" };
 const payments = caller("payments/web", {}, { addresses: [dual.ipv4, dual.ipv6] });
 const singleStack = caller("payments/single", {}, { addresses: [dual.ipv4] });
@@ -47,13 +48,14 @@ describe("the caller's address", () => {
     const cluster = guarded(allowV4);
     expect(cluster.outcome(payments, V4)).toBe("allow");
     expect(cluster.outcome(payments, V6)).toBe("deny rule");
-    expect(keys(cluster)).toEqual(["@4/unknown/unknown", "@6/unknown/unknown", "@unknown/unknown/unknown"]);
+    expect(keys(cluster)).toEqual(["@4/unknown/unknown", "@6/unknown/unknown"]);
   });
 
-  test("is certain at a node port only of a pod that has one address", () => {
-    expect(guarded(allowV4).outcome(payments, NODE)).toBe("proxy");
+  test("is certain at a node port too, of a pod that has one in the family", () => {
+    expect(guarded(allowV4).outcome(payments, NODE)).toBe("allow");
+    expect(guarded(allowV4).outcome(payments, NODE6)).toBe("deny rule");
     expect(guarded(allowV4).outcome(singleStack, NODE)).toBe("allow");
-    expect(guarded(allowV4).outcome(singleStack, V6)).toBe("proxy");
+    for (const place of [V6, NODE6]) expect(guarded(allowV4).outcome(singleStack, place)).toBe("proxy");
   });
 
   test("is not known of a pod that has none yet, nor of a caller that is none: neither is let in", () => {
@@ -198,6 +200,8 @@ describe("a forward whose target is not there", () => {
     const cluster = guarded(fallBack("http://only4.payments.internal"));
     expect(cluster.outcome(payments, V4)).toBe("forward payments/only4:80");
     expect(cluster.outcome(payments, V6)).toBe("forward payments/admin:80");
+    expect(cluster.outcome(payments, NODE)).toBe("forward payments/only4:80");
+    expect(cluster.outcome(payments, NODE6)).toBe("forward payments/admin:80");
   });
 
   test("that is there but denies is no error", () => {

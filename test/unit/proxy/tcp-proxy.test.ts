@@ -16,7 +16,7 @@ const entry: Undecided = {
   dialled: { address: "10.96.0.1", port: 80 },
 };
 const allow: Ruling = { action: "allow", reason: "rule", target: { address: "10.96.0.1", port: 80 } };
-const SOURCE = Buffer.alloc(16);
+const SOURCE = Buffer.from("00000000000000000000ffff7f000001", "hex");
 const CLIENT = 10;
 const UPSTREAM = 20;
 
@@ -32,6 +32,7 @@ class World {
   bootTime = 0n;
   socket: () => Promise<number> = () => Promise.resolve(UPSTREAM);
   connect: (done: (error?: NativeError) => void) => void = (done) => done();
+  bindError: string | undefined;
   pumpFails = false;
   shake: (signal: AbortSignal) => Promise<Secured> = () => Promise.reject(new Error("no handshake"));
 
@@ -41,6 +42,10 @@ class World {
       native: {
         resetSocket: (fd) => this.done.push(`reset ${fd}`),
         closeDescriptor: (fd) => this.done.push(`close ${fd}`),
+        bindSource: (fd, address) => {
+          this.done.push(`bind ${fd} ${Buffer.from(address).toString("hex")}`);
+          if (this.bindError !== undefined) throw new Error(this.bindError);
+        },
         connectTcp: (fd, address, port, timeout, done) => {
           this.done.push(`connect ${fd} ${Buffer.from(address).toString("hex")} ${port} ${timeout}`);
           this.connect(done);
@@ -113,10 +118,33 @@ test("an allowed connection is joined with a socket that was made in its pod", a
     "connect 20 00000000000000000000ffff0a600001 80 10000",
     "pump 10 20",
   ]);
-  expect(world.outcomes).toEqual([{ caller: { entry, podUid: "uid-1", clientPort: 4000 }, ruling: allow }]);
+  expect(world.outcomes).toEqual([
+    { caller: { entry, podUid: "uid-1", client: { address: SOURCE, port: 4000 } }, ruling: allow },
+  ]);
   expect(proxy.open.size).toBe(1);
   world.end();
   expect(proxy.open.size).toBe(0);
+});
+
+const OWN4 = Buffer.from("00000000000000000000ffff0a010001", "hex");
+const OWN6 = Buffer.from("fd770000000000000000000000000001", "hex");
+const LOOPBACK6 = Buffer.from("00000000000000000000000000000001", "hex");
+const OTHER_LOOPBACK4 = Buffer.from("00000000000000000000ffff7f000009", "hex");
+
+test.each([
+  ["an address of its own", 4, OWN4],
+  ["one of its own in IPv6", 6, OWN6],
+] as const)("a client that has chosen %s keeps it", async (_, family, source) => {
+  world.proxy().accept(place, family, CLIENT, { address: source, port: 4000 });
+  await turn();
+  expect(world.done.slice(0, 2)).toEqual(["socket 4", `bind 20 ${source.toString("hex")}`]);
+  expect(world.done.at(-1)).toBe("pump 10 20");
+});
+
+test.each([SOURCE, OTHER_LOOPBACK4, LOOPBACK6])("a client at loopback has chosen none", async (source) => {
+  world.proxy().accept(place, 4, CLIENT, { address: source, port: 4000 });
+  await turn();
+  expect(world.done.filter((done) => done.startsWith("bind"))).toEqual([]);
 });
 
 describe("the client is reset", () => {
@@ -148,16 +176,6 @@ describe("the client is reset", () => {
       { action: "allow", reason: "rule" },
       { action: "deny", reason: "target-not-routable" },
     ],
-    [
-      "52: a forward leads to the pod itself",
-      { action: "forward", reason: "rule", target: { address: "127.0.0.1", port: 22 } },
-      { action: "deny", reason: "target-not-routable" },
-    ],
-    [
-      "52: a forward leads to the cloud's metadata",
-      { action: "forward", reason: "rule", target: { address: "169.254.169.254", port: 80 } },
-      { action: "deny", reason: "target-not-routable" },
-    ],
   ])("if %s", async (_, ruling, outcome) => {
     world.ruling = ruling;
     await resets({ ruling: outcome });
@@ -181,6 +199,16 @@ describe("the client is reset", () => {
     world.connect = (done) => done(Object.assign(new Error(code), { code, operation: "connect" }));
     await resets({ ruling: allow, error });
     expect(world.done).toContain("close 20");
+  });
+
+  test("if the address that it had is not its pod's any more", async () => {
+    world.bindError = "bind to a source address: EADDRNOTAVAIL";
+    const proxy = world.proxy();
+    proxy.accept(place, 4, CLIENT, { address: OWN4, port: 4000 });
+    await turn();
+    expect(world.done.slice(-2)).toEqual(["close 20", "reset 10"]);
+    expect(world.outcomes).toMatchObject([{ error: world.bindError }]);
+    expect(proxy.open.size).toBe(0);
   });
 
   test("if the two cannot be joined", async () => {

@@ -23,17 +23,26 @@ interface World {
   readonly forwards?: ReadonlyMap<bigint, Place>;
   readonly own?: readonly bigint[];
   readonly proxied?: readonly ProxiedConnection[];
+  readonly now?: () => number;
   /** Before each reading of a table. */
   readonly onRead?: (cookie: bigint, open: Map<bigint, TcpConnection[]>) => void;
 }
 
 /** `open`: by the cookie of the namespace. */
-function rig({ open = {}, ended = {}, forwards = new Map(), own = [], proxied = [], onRead }: World) {
+function rig({
+  open = {},
+  ended = {},
+  forwards = new Map(),
+  own = [],
+  proxied = [],
+  now = Date.now,
+  onRead,
+}: World) {
   const tables = new Map(Object.entries(open).map(([key, sockets]) => [BigInt(key), [...sockets]]));
   const revoked: Revoked[] = [];
   const asked: string[] = [];
   const reauthorizer = new Reauthorizer({
-    clock: systemClock,
+    clock: { ...systemClock, now },
     table: {
       connections: async ({ cgroup, cookie }) => {
         asked.push(`${cgroup} ${cookie}`);
@@ -191,6 +200,34 @@ describe("looks", () => {
     broken = false;
     await reauthorizer.look();
     expect(revoked).toHaveLength(2);
+    expect(await reauthorizer.look()).toBeUndefined();
+  });
+
+  test("come again and again where a policy reads the time, to pods that have undecided verdicts, until none reads it", async () => {
+    const [sandboxs, payments1] = [socketTo(...LEDGER), socketTo(...LEDGER)];
+    let now = Date.parse("2026-11-21T17:59:58Z");
+    const { reauthorizer, revoked, asked, left } = rig({
+      open: { 1: [sandboxs], 2: [payments1] },
+      now: () => now,
+    });
+    const closing = 'conn.k8s.pod.metadata.namespace == "sandbox" && time.now >= "2026-11-21T18"';
+    const rules = [{ expressions: [closing], actions: [{ type: "deny" }] }];
+    const run = runs();
+    const timed = run({ ...parts, connectionPolicies: [connectionPolicy("payments/p", ["ledger"], rules)] });
+    reauthorizer.learn({ ...timed, undecided: { pods: new Set(), namespaces: new Set(["sandbox"]) } });
+    await reauthorizer.look();
+    expect(await reauthorizer.look()).toBe(2000);
+    expect(asked.splice(0)).toHaveLength(4);
+    expect(await reauthorizer.look()).toBe(2000);
+    expect(asked).toEqual(["poduid-of-sandbox/web 1"]);
+    expect(revoked).toEqual([]);
+    now += 2000;
+    expect(await reauthorizer.look()).toBe(2000);
+    expect(revoked).toMatchObject([{ pod: { namespace: "sandbox" }, decision: { reason: "rule" } }]);
+    expect(left()).toEqual([payments1]);
+    reauthorizer.learn(run({ ...parts, connectionPolicies: [] }));
+    await reauthorizer.look();
+    await reauthorizer.look();
     expect(await reauthorizer.look()).toBeUndefined();
   });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isUpstream } from "../../../agent/proxy/upstream.ts";
+import { isTarget } from "../../../agent/guard/target.ts";
 
 // 52 of the trust tests: what only the pod, its link or nobody has.
 test.each([
@@ -18,8 +18,8 @@ test.each([
   "ff02::1",
   "ledger.payments",
   "",
-])("the proxy does not connect to %s", (address) => {
-  expect(isUpstream(address)).toBe(false);
+])("no forward leads to %s", (address) => {
+  expect(isTarget(address)).toBe(false);
 });
 
 test.each([
@@ -30,6 +30,6 @@ test.each([
   "fd77::1",
   "2001:db8::1",
   "fec0::1",
-])("the proxy may connect to %s", (address) => {
-  expect(isUpstream(address)).toBe(true);
+])("a forward may lead to %s", (address) => {
+  expect(isTarget(address)).toBe(true);
 });
