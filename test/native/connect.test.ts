@@ -97,7 +97,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
     server.destroy();
   });
 
-  it("resets a socket so that its peer knows, and closes one quietly", async () => {
+  it("resets an accepted socket so that its peer knows, however it is closed, until it may end quietly", async () => {
     const { port, accepted } = accept();
     const fate = async (act: (fd: number) => void) => {
       const fd = pair.netns.socket(4);
@@ -113,7 +113,12 @@ describe.skipIf(obstacle())("connectTcp", () => {
       return await end;
     };
     expect(await fate((fd) => pair.native.resetSocket(fd))).toBe("ECONNRESET");
-    expect(await fate((fd) => pair.native.closeDescriptor(fd))).toBe("end");
+    expect(await fate((fd) => pair.native.closeDescriptor(fd))).toBe("ECONNRESET");
+    const endQuietly = (fd: number) => {
+      pair.native.resetOnClose(fd, false);
+      pair.native.closeDescriptor(fd);
+    };
+    expect(await fate(endQuietly)).toBe("end");
   });
 
   it.each([
