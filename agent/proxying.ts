@@ -2,7 +2,7 @@
  * Builds the proxy and joins it with the rest of the agent: which pods need it, what is decided about a connection and as
  * whose, what the log says. Without a broker there is none, and what it would decide is refused.
  */
-import { Listeners as ListenerMap } from "./dataplane/listeners.ts";
+import { ListenerTable } from "./dataplane/listener-table.ts";
 import type { Native } from "./dataplane/native.ts";
 import { RedirectTable } from "./dataplane/redirect-table.ts";
 import type { KernelMap } from "./dataplane/table.ts";
@@ -149,7 +149,6 @@ export class Proxying {
     const { connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending } = this.#options;
     const pump = new native.Pump({ threads: 2 });
     const redirects = new RedirectTable(maps);
-    const ports = new ListenerMap(maps.listeners);
     const overLimit: OverLimit = new OverLimit((podUid) => listeners.refresh(podUid));
     const proxy = new TcpProxy({
       native,
@@ -171,7 +170,7 @@ export class Proxying {
     const listeners = new Listeners({
       native,
       sockets: broker,
-      ports: { put: (cookie, at) => ports.set(cookie, at), delete: (cookie) => ports.delete(cookie) },
+      ports: new ListenerTable(maps.listeners),
       isOverLimit: (podUid) => overLimit.has(podUid),
       onConnection: (place, family, fd, client) => proxy.accept(place, family, fd, client),
       onFailure: ({ podUid, cgroup }, error) =>

@@ -36,12 +36,7 @@ export class Reauthorizing {
       table,
       identityOf,
       cgroupOf: (path) => path.slice(cgroupRoot.length + 1),
-      forwards: () =>
-        new Map(
-          redirects
-            .entries()
-            .flatMap(({ action, socket, dialled }) => (action === "forward" ? [[socket, dialled]] : [])),
-        ),
+      forwarded: () => redirects.forwarded(),
       ownSockets: () => ownSockets(),
       proxied,
       onRevoked: (revoked) => log.verdict(narrator.tellRevoked(revoked)),

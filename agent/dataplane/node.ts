@@ -6,7 +6,7 @@ import { relative } from "node:path";
 import { AgentState } from "./agent-state.ts";
 import { watchCgroups } from "./cgroup-watch.ts";
 import { Kernel, lockPins, makePinDirectories, mountDepth, mountRoot } from "./kernel.ts";
-import { Listeners } from "./listeners.ts";
+import { ListenerTable } from "./listener-table.ts";
 import { loadNative, type Native } from "./native.ts";
 import { NetnsScan, type TaskNetns } from "./netns-scan.ts";
 import { ownCgroup } from "./own-cgroup.ts";
@@ -69,7 +69,7 @@ export class Node {
    * refused, and whatever an earlier agent listened on is forgotten either way.
    */
   attach(): boolean {
-    new Listeners(this.kernel.maps.listeners).clear();
+    new ListenerTable(this.kernel.maps.listeners).clear();
     const follows = this.#attempt("send connections to the proxy", () => {
       this.kernel.attachSockops();
       return true;

@@ -7,7 +7,6 @@ import {
   actionOf,
   decodeComm,
   decodeEndpoint,
-  encodeU64,
   type KernelEndpoint,
   type Layer,
   layerOf,
@@ -78,25 +77,12 @@ export class RedirectTable {
     return counts;
   }
 
-  /** What an open forwarded socket was dialled with, by its cookie; undefined if no policy forwarded it. */
-  forwarded(socket: bigint): Redirect | undefined {
-    const value = this.#maps.forwarded_sockets.get(encodeU64(socket));
-    return value && decodeRedirect(value);
-  }
-
-  /** All that wait for the proxy, and all forwarded ones that are open. */
-  entries(): Redirect[] {
-    const { redirects, forwarded_sockets } = this.#maps;
-    return [...readEntries(redirects), ...readEntries(forwarded_sockets)].flatMap(
+  /** What the open forwarded sockets were dialled with, by their cookie. */
+  forwarded(): ReadonlyMap<bigint, Redirect> {
+    const redirects = readEntries(this.#maps.forwarded_sockets).flatMap(
       ({ value }) => decodeRedirect(value) ?? [],
     );
-  }
-
-  /** False: it was not there any more. `port`: the client's, needed where `action` is "proxy". */
-  delete({ action, netnsCookie, family, socket }: Redirect, port: number): boolean {
-    return action === "proxy"
-      ? this.#maps.redirects.delete(encodeRedirectKey(netnsCookie, port, family))
-      : this.#maps.forwarded_sockets.delete(encodeU64(socket));
+    return new Map(redirects.map((redirect) => [redirect.socket, redirect]));
   }
 }
 

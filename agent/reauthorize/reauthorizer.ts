@@ -10,23 +10,15 @@ import type { RegisteredPod } from "../identity/local-pods.ts";
 import type { IdentityReader } from "../identity/pod-identity.ts";
 import { formatAddress } from "../model/address.ts";
 import type { Clock } from "../model/clock.ts";
+import type { Sockets } from "../proxy/broker-client.ts";
+import type { Place as NetnsPlace } from "../proxy/broker-protocol.ts";
 import type { Reconciled } from "../reconcile.ts";
 import { hangsOnTime, mayRevoke } from "./change.ts";
 import { isDialled } from "./direction.ts";
 import { Judge, type Revoked } from "./judge.ts";
 
-/** A network namespace, and the cgroup directory of a pod that has processes in it, relative to the pods' cgroup. */
-export interface NetnsPlace {
-  readonly cgroup: string;
-  readonly cookie: bigint;
-}
-
-/** What the broker does. Both reject with an Error that says why it cannot. */
-export interface ConnectionTable {
-  connections(place: NetnsPlace): Promise<readonly TcpConnection[]>;
-  /** How many of them there still were. */
-  destroy(place: NetnsPlace, connections: readonly TcpConnection[]): Promise<number>;
-}
+/** What the broker does. */
+export type ConnectionTable = Pick<Sockets, "connections" | "destroy">;
 
 /** A connection that goes through the proxy. */
 export interface ProxiedConnection extends OpenConnection {
@@ -41,8 +33,8 @@ export interface ReauthorizerOptions {
   readonly identityOf: IdentityReader;
   /** A pod's cgroup directory, relative to the pods' cgroup. */
   readonly cgroupOf: (path: string) => string;
-  /** What forwarded sockets were dialled with, by their cookie. */
-  readonly forwards: () => ReadonlyMap<bigint, Place>;
+  /** Open sockets that a policy forwarded, by their cookie. */
+  readonly forwarded: () => ReadonlyMap<bigint, { readonly dialled: Place }>;
   /** Inodes of the agent's own sockets: in a pod's namespace they are the proxy's, which judges them itself. */
   readonly ownSockets: () => ReadonlySet<bigint>;
   readonly proxied: () => Iterable<ProxiedConnection>;
@@ -128,14 +120,14 @@ class Pass {
   readonly #options: ReauthorizerOptions;
   readonly #judge: Judge;
   readonly #turns: Turns;
-  readonly #forwards: ReadonlyMap<bigint, Place>;
+  readonly #forwarded: ReadonlyMap<bigint, { readonly dialled: Place }>;
   #own: ReadonlySet<bigint> | undefined;
 
   constructor(options: ReauthorizerOptions, judge: Judge, turns: Turns) {
     this.#options = options;
     this.#judge = judge;
     this.#turns = turns;
-    this.#forwards = options.forwards();
+    this.#forwarded = options.forwarded();
   }
 
   async proxied(): Promise<void> {
@@ -193,7 +185,7 @@ class Pass {
 
   #revocation(podUid: string, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
     const remote = placeOf(socket.remote);
-    const dialled = this.#forwards.get(socket.cookie) ?? remote;
+    const dialled = this.#forwarded.get(socket.cookie)?.dialled ?? remote;
     const connection = { client: placeOf(socket.local), dialled, remote };
     const found = this.#judge.revocation(podUid, connection, this.#options.clock.now());
     if (found === undefined || this.#isOwn(socket)) return undefined;

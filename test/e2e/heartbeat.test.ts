@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeU32, encodeU64, layouts } from "../../agent/dataplane/abi.ts";
 import { cleanPins } from "../../agent/dataplane/cleanup.ts";
 import { linkPin, mapPin, objectPath } from "../../agent/dataplane/kernel.ts";
-import { Listeners } from "../../agent/dataplane/listeners.ts";
+import { ListenerTable } from "../../agent/dataplane/listener-table.ts";
 import { loadNative } from "../../agent/dataplane/native.ts";
 import { Node } from "../../agent/dataplane/node.ts";
 import { ownCgroup } from "../../agent/dataplane/own-cgroup.ts";
@@ -124,7 +124,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     });
     try {
       const { listeners } = node.kernel.maps;
-      new Listeners(listeners).set(1n, { port4: 1 });
+      new ListenerTable(listeners).put(1n, { port4: 1 });
       expect(node.attach()).toBe(false);
       expect(missing).toEqual([expect.stringMatching(/^send connections to the proxy: open link .*EINVAL/)]);
       expect(listeners.get(encodeU64(1n))).toBeUndefined();

@@ -81,7 +81,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
   beforeEach(() => {
     redirection.beat();
     redirection.listeners.clear();
-    redirection.listeners.set(redirection.cookie(client()), listener);
+    redirection.listeners.put(redirection.cookie(client()), listener);
   });
 
   const back = () => lab.pod("shop", "back");
@@ -120,7 +120,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
 
   /** The entries go with their sockets. */
   const emptied = () =>
-    lab.waitFor("no entries", () => redirection.table.entries().length === 0, { intervalMs: 5 });
+    lab.waitFor("no entries", () => redirection.entries().length === 0, { intervalMs: 5 });
 
   describe.each(families)("over %s", (family) => {
     const packet = family === "IPv6" ? 6 : 4;
@@ -130,7 +130,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
       const held = await hold(client(), address(family), PORTS.proxied);
       const arrival = await listener.arrival();
       expect(arrival).toMatchObject({ said: "held\n", family: packet });
-      const [entry, ...others] = redirection.table.entries();
+      const [entry, ...others] = redirection.entries();
       expect(others).toEqual([]);
       expect(entry).toMatchObject({
         action: "proxy",
@@ -170,7 +170,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
     test("that nobody takes loses its entry when the socket closes", async () => {
       const held = await hold(client(), address(family), PORTS.proxied);
       const arrival = await listener.arrival();
-      expect(redirection.table.entries()).toMatchObject([{ socket: held.socket }]);
+      expect(redirection.entries()).toMatchObject([{ socket: held.socket }]);
       await held.next();
       listener.answer(arrival, "");
       await emptied();
@@ -255,7 +255,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
 
     test("that a policy forwards for good is known by its socket's cookie while it is open", async () => {
       const held = await hold(client(), address(family, SIGN), SIGN.open);
-      const [entry, ...others] = redirection.table.entries();
+      const [entry, ...others] = redirection.entries();
       expect(others).toEqual([]);
       expect(entry).toMatchObject({
         action: "forward",
@@ -267,7 +267,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
         target: { address: plain(address(family)), port: PORTS.open },
         source: plain(address(family, client())),
       });
-      expect(redirection.table.forwarded(held.socket)).toEqual(entry);
+      expect(redirection.table.forwarded().get(held.socket)).toEqual(entry);
       expect(held.peer).toBe(`${address(family, SIGN)} ${SIGN.open}`);
       await held.next();
       await emptied();
@@ -320,9 +320,9 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
       redirection.listeners.delete(cookie);
       await expectRefused(await dialled(), "pending");
       const { port4, port6 } = listener;
-      redirection.listeners.set(cookie, packet === 4 ? { port6 } : { port4 });
+      redirection.listeners.put(cookie, packet === 4 ? { port6 } : { port4 });
       await expectRefused(await dialled(), "pending");
-      redirection.listeners.set(cookie, { port4, port6, overLimit: true });
+      redirection.listeners.put(cookie, { port4, port6, overLimit: true });
       await expectRefused(await dialled(), "over-limit");
       // Neither is what an agent that does not answer may leave open.
       redirection.listeners.clear();
@@ -331,14 +331,14 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
     });
 
     test("of the node's own namespace never goes anywhere, whatever the map says", async () => {
-      redirection.listeners.set(redirection.nodeCookie, listener);
+      redirection.listeners.put(redirection.nodeCookie, listener);
       for (const from of [
         lab.pod("apps", "node-program"),
         placeAt(client().containerCgroup(), lab.names.nodeNetns),
       ]) {
         await expectRefused(await dial(from, address(family), PORTS.proxied), "pending");
       }
-      expect(redirection.table.entries()).toEqual([]);
+      expect(redirection.entries()).toEqual([]);
     });
 
     test("of a pod in another pod's network is refused as before", async () => {
@@ -347,7 +347,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
     });
 
     test("to the pod itself stays there", async () => {
-      redirection.listeners.set(redirection.cookie(back()), { port4: 9, port6: 9 });
+      redirection.listeners.put(redirection.cookie(back()), { port4: 9, port6: 9 });
       const dialled = await dial(back(), address(family), PORTS.proxied);
       expect(dialled.reply).toMatch(/^shop\/back /);
     });
@@ -418,7 +418,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
       ).toBeDefined();
       await held.next();
       expect(await listener.arrival()).toMatchObject({ said: "again\n" });
-      expect(redirection.table.entries()).toEqual([]);
+      expect(redirection.entries()).toEqual([]);
       await held.next();
     });
   });
@@ -439,7 +439,7 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
   });
 
   test("meets a listener that is gone: refused by the pod itself, and the entry goes", async () => {
-    redirection.listeners.set(redirection.cookie(client()), { port4: 1, port6: 1 });
+    redirection.listeners.put(redirection.cookie(client()), { port4: 1, port6: 1 });
     expect((await dial(client(), back().ipv4, PORTS.proxied)).error).toBe("ECONNREFUSED");
     await emptied();
   });

@@ -4,9 +4,10 @@ import { AgentState } from "../../../agent/dataplane/agent-state.ts";
 import { Dataplane } from "../../../agent/dataplane/dataplane.ts";
 import { decodeEvent, type KernelEvent } from "../../../agent/dataplane/event.ts";
 import { Kernel, mountDepth } from "../../../agent/dataplane/kernel.ts";
-import { Listeners } from "../../../agent/dataplane/listeners.ts";
+import { ListenerTable } from "../../../agent/dataplane/listener-table.ts";
 import { loadNative, splitRecords } from "../../../agent/dataplane/native.ts";
-import { RedirectTable } from "../../../agent/dataplane/redirect-table.ts";
+import { decodeRedirect, type Redirect, RedirectTable } from "../../../agent/dataplane/redirect-table.ts";
+import { readEntries } from "../../../agent/dataplane/table.ts";
 import type { WantPod } from "../../../agent/dataplane/want.ts";
 import { systemClock } from "../../../agent/model/clock.ts";
 import type { Verdict } from "../../../agent/model/verdict.ts";
@@ -28,7 +29,7 @@ export interface RedirectionOptions {
 export class Redirection {
   readonly kernel: Kernel;
   readonly table: RedirectTable;
-  readonly listeners: Listeners;
+  readonly listeners: ListenerTable;
   readonly nodeCookie: bigint;
   readonly events: KernelEvent[] = [];
   readonly #pods: ReadonlyMap<string, WantPod>;
@@ -47,7 +48,7 @@ export class Redirection {
       eventsPerSecond: 1000,
     });
     this.table = new RedirectTable(this.kernel.maps);
-    this.listeners = new Listeners(this.kernel.maps.listeners);
+    this.listeners = new ListenerTable(this.kernel.maps.listeners);
     this.#dataplane = new Dataplane(this.kernel.maps, systemClock);
     this.#pods = new Map(pods.known.map((pod) => [pod.uid, realPod(lab, pod, {})]));
     this.#verdicts = verdicts;
@@ -80,6 +81,13 @@ export class Redirection {
 
   cookie(pod: PodHandle): bigint {
     return this.#pods.get(pod.uid)?.netnsCookies[0] ?? 0n;
+  }
+
+  /** All that wait for the proxy, and all forwarded ones that are open. */
+  entries(): readonly Redirect[] {
+    const { redirects, forwarded_sockets } = this.kernel.maps;
+    const entries = [...readEntries(redirects), ...readEntries(forwarded_sockets)];
+    return entries.flatMap(({ value }) => decodeRedirect(value) ?? []);
   }
 
   uid(number: number): string | undefined {

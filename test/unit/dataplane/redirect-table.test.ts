@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { encodeAddress, encodeU32, encodeU64, layouts } from "../../../agent/dataplane/abi.ts";
 import { AgentState } from "../../../agent/dataplane/agent-state.ts";
-import { Listeners } from "../../../agent/dataplane/listeners.ts";
+import { ListenerTable } from "../../../agent/dataplane/listener-table.ts";
 import { decodeRedirect, encodeRedirectKey, RedirectTable } from "../../../agent/dataplane/redirect-table.ts";
 import { MemoryArray, MemoryMap } from "./memory-map.ts";
 
@@ -71,17 +71,11 @@ describe("redirects", () => {
     expect(table.take(COOKIE, 40_000, 4, SOURCE)).toBeUndefined();
   });
 
-  test("are listed beside forwarded sockets, and either is deleted by what it is", () => {
+  test("of a policy are known by their socket, and none that wait for the proxy", () => {
     redirects.put(encodeRedirectKey(COOKIE, 40_000, 4), written(4));
     forwarded.put(encodeU64(SOCKET), written(3));
-    const [waiting, open] = table.entries();
-    expect([waiting?.action, open?.action]).toEqual(["proxy", "forward"]);
-    expect(table.forwarded(SOCKET)).toEqual({ action: "forward", ...decoded });
-    expect(table.forwarded(SOCKET + 1n)).toBeUndefined();
-    if (waiting === undefined || open === undefined) throw new Error("there are two");
-    expect([table.delete(waiting, 40_000), table.delete(waiting, 40_000)]).toEqual([true, false]);
-    expect([table.delete(open, 0), table.delete(open, 0)]).toEqual([true, false]);
-    expect(table.entries()).toEqual([]);
+    forwarded.put(encodeU64(SOCKET + 1n), written(0));
+    expect(table.forwarded()).toEqual(new Map([[SOCKET, { action: "forward", ...decoded }]]));
   });
 
   test.each([
@@ -96,25 +90,25 @@ describe("redirects", () => {
 
 describe("listeners", () => {
   let map: MemoryMap;
-  let listeners: Listeners;
+  let listeners: ListenerTable;
 
   beforeEach(() => {
     map = new MemoryMap("listeners", 8, layouts.listener.size);
-    listeners = new Listeners(map);
+    listeners = new ListenerTable(map);
   });
 
   test("have their ports in network order, and none where there is none", () => {
-    listeners.set(COOKIE, { port4: 0x1234, overLimit: true });
+    listeners.put(COOKIE, { port4: 0x1234, overLimit: true });
     expect(map.get(encodeU64(COOKIE))?.toString("hex")).toBe("1234000001000000");
-    listeners.set(COOKIE, { port4: 0x1234, port6: 0x5678 });
+    listeners.put(COOKIE, { port4: 0x1234, port6: 0x5678 });
     expect(map.get(encodeU64(COOKIE))?.toString("hex")).toBe("1234567800000000");
     expect([listeners.delete(COOKIE), listeners.delete(COOKIE)]).toEqual([true, false]);
-    expect(() => listeners.set(COOKIE, { port4: 65_536 })).toThrow(RangeError);
+    expect(() => listeners.put(COOKIE, { port4: 65_536 })).toThrow(RangeError);
   });
 
   test("are forgotten together", () => {
     listeners.clear();
-    for (const cookie of [1n, 2n]) listeners.set(cookie, { port4: 1 });
+    for (const cookie of [1n, 2n]) listeners.put(cookie, { port4: 1 });
     listeners.clear();
     expect(map.content.size).toBe(0);
   });

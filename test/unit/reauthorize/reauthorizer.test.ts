@@ -20,7 +20,7 @@ interface World {
   readonly open?: Readonly<Record<string, readonly TcpConnection[]>>;
   /** Are in the table's answers and have ended when they are to be ended. */
   readonly ended?: Readonly<Record<string, readonly TcpConnection[]>>;
-  readonly forwards?: ReadonlyMap<bigint, Place>;
+  readonly forwarded?: ReadonlyMap<bigint, { readonly dialled: Place }>;
   readonly own?: readonly bigint[];
   readonly proxied?: readonly ProxiedConnection[];
   readonly now?: () => number;
@@ -32,7 +32,7 @@ interface World {
 function rig({
   open = {},
   ended = {},
-  forwards = new Map(),
+  forwarded = new Map(),
   own = [],
   proxied = [],
   now = Date.now,
@@ -58,7 +58,7 @@ function rig({
     },
     identityOf: identityReader(),
     cgroupOf: (path) => path.replace("/kubepods/", ""),
-    forwards: () => forwards,
+    forwarded: () => forwarded,
     ownSockets: () => new Set(own),
     proxied: () => proxied,
     onRevoked: (each) => revoked.push(each),
@@ -133,7 +133,7 @@ describe("a look", () => {
     const dialled = { address: "192.0.2.10", port: 80 };
     const { reauthorizer, revoked } = rig({
       open: { 1: [socket] },
-      forwards: new Map([[socket.cookie, dialled]]),
+      forwarded: new Map([[socket.cookie, { dialled }]]),
     });
     reauthorizer.learn(runs()(parts));
     await reauthorizer.look();

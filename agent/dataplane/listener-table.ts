@@ -2,7 +2,7 @@
 import { encodeU64, LISTENER_OVER_LIMIT, layouts } from "./abi.ts";
 import { type KernelMap, readEntries } from "./table.ts";
 
-export interface ListenerPorts {
+interface ListenerEntry {
   /** On 127.0.0.1; absent: none. */
   readonly port4?: number;
   /** On ::1; absent: none. */
@@ -11,7 +11,7 @@ export interface ListenerPorts {
   readonly overLimit?: boolean;
 }
 
-export class Listeners {
+export class ListenerTable {
   readonly #map: KernelMap;
 
   constructor(map: KernelMap) {
@@ -19,7 +19,7 @@ export class Listeners {
   }
 
   /** The sockets must be listening. @throws Error when the map is full, RangeError if a port is none. */
-  set(netnsCookie: bigint, { port4 = 0, port6 = 0, overLimit = false }: ListenerPorts): void {
+  put(netnsCookie: bigint, { port4 = 0, port6 = 0, overLimit = false }: ListenerEntry): void {
     const at = layouts.listener;
     const value = Buffer.alloc(at.size);
     value.writeUInt16BE(port4, at.port4);
