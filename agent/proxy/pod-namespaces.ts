@@ -2,8 +2,9 @@
  * The pods' network namespaces, held open by their cookies. Nobody gets one but who can say in which cgroup below the
  * pods' it is: not the node's own, and not one that merely has a process's number.
  */
-import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { readlinkSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { cgroupsBelow, processesIn } from "../dataplane/cgroup-processes.ts";
 import type { Netns } from "../dataplane/native.ts";
 import { isPathBelow, type Place } from "./broker-protocol.ts";
 
@@ -96,40 +97,12 @@ export class PodNamespaces {
 /** Of it and all directories below, one after the other. */
 function* processesBelow(directory: string): Generator<number> {
   let found = 0;
-  for (const path of directoriesBelow(directory)) {
+  for (const path of cgroupsBelow(directory)) {
     for (const pid of processesIn(path)) {
       if (found++ >= MOST_PROCESSES) return;
       yield pid;
     }
   }
-}
-
-function processesIn(directory: string): number[] {
-  try {
-    // 0: a process that this one's PID namespace does not show.
-    return readFileSync(join(directory, "cgroup.procs"), "utf8")
-      .split("\n")
-      .map(Number)
-      .filter((pid) => pid > 0);
-  } catch (error) {
-    // ENODEV: removed while its file was open. EOPNOTSUPP: a threaded cgroup, its processes are listed above it.
-    if (isGone(error) || (error as NodeJS.ErrnoException).code === "EOPNOTSUPP") return [];
-    throw error;
-  }
-}
-
-function* directoriesBelow(directory: string): Generator<string> {
-  yield directory;
-  let names: string[];
-  try {
-    names = readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
-      entry.isDirectory() ? entry.name : [],
-    );
-  } catch (error) {
-    if (isGone(error)) return;
-    throw error;
-  }
-  for (const name of names) yield* directoriesBelow(join(directory, name));
 }
 
 function realPath(path: string): string | undefined {
@@ -144,7 +117,7 @@ function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
+/** A process, while one looks. */
 function isGone(error: unknown): boolean {
-  const { code = "" } = error as NodeJS.ErrnoException;
-  return ["ENOENT", "ENODEV", "ESRCH"].includes(code);
+  return ["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "");
 }
