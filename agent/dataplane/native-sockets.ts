@@ -11,11 +11,21 @@ export interface TcpEnd {
   readonly port: number;
 }
 
+/** Of the kernel's net/tcp_states.h those that anybody here asks for. */
+export const TCP_STATES = {
+  established: 1,
+  synSent: 2,
+  synReceived: 3,
+  finWait2: 5,
+  closeWait: 8,
+  listen: 10,
+} as const;
+
 /** A connection as the kernel's table (sock_diag) has it. */
 export interface TcpConnection {
   /** Of the socket: v4-mapped addresses may be on family 6 sockets. */
   readonly family: 4 | 6;
-  /** As in the kernel's net/tcp_states.h: 1 is ESTABLISHED, 2 SYN_SENT. */
+  /** One of TCP_STATES, or another of the kernel's. */
   readonly state: number;
   readonly local: TcpEnd;
   readonly remote: TcpEnd;

@@ -3,7 +3,13 @@
  * set, not when it goes on. Those are all that its event loop has to do with: not accepted, not decided, on their way to
  * their server, in a handshake, or with TLS that ends in the agent. What a pump moves goes on, or waits, without it.
  */
-import type { Netns, TcpConnection, TcpEnd, TcpSocket } from "../dataplane/native.ts";
+import {
+  type Netns,
+  TCP_STATES,
+  type TcpConnection,
+  type TcpEnd,
+  type TcpSocket,
+} from "../dataplane/native-sockets.ts";
 import type { Place } from "./broker-protocol.ts";
 
 /** Of the agent's time. The kernel sends connections on until it is over, and none shall wait for longer than that. */
@@ -11,12 +17,9 @@ const PART = 0.9;
 const SWEEPS_PER_TIME = 40;
 /** Of one namespace in a sweep, some 0.1 ms each: a pod can make any number of sockets that look like the agent's. */
 const MOST_AT_ONCE = 1024;
-/** As in the kernel's net/tcp_states.h. A socket that its owner has closed is in none of these. */
-const ESTABLISHED = 1;
-const SYN_SENT = 2;
-const SYN_RECV = 3;
-const CLOSE_WAIT = 8;
-const LISTEN = 10;
+const { established, synSent, synReceived, closeWait, listen } = TCP_STATES;
+/** In none of them is a socket that its owner has closed. */
+const OPEN: readonly number[] = [established, synReceived, closeWait];
 
 export interface SilenceOptions {
   /** @throws Error when the namespace is not there any more. */
@@ -94,17 +97,16 @@ export class Silence {
 
 /** Of the sockets in a namespace those to be ended: the agent's own, and of clients that it has not accepted theirs. */
 export function waiting(sockets: readonly TcpSocket[]): readonly TcpConnection[] {
-  const listeners = sockets.filter(({ onEventLoop, state }) => onEventLoop && state === LISTEN);
+  const listeners = sockets.filter(({ onEventLoop, state }) => onEventLoop && state === listen);
   const listening = new Set(listeners.map(({ local }) => name(local)));
-  const queued = sockets.filter(({ local, inode, state }) => {
-    const isOpen = state === ESTABLISHED || state === SYN_RECV || state === CLOSE_WAIT;
-    return isOpen && inode === 0n && listening.has(name(local));
-  });
+  const queued = sockets.filter(
+    ({ local, inode, state }) => OPEN.includes(state) && inode === 0n && listening.has(name(local)),
+  );
   const unaccepted = new Set(queued.map(({ local, remote }) => `${name(remote)} ${name(local)}`));
   return sockets.filter(
     ({ local, remote, state, inode, onEventLoop }) =>
-      (onEventLoop && inode !== 0n && state !== LISTEN) ||
-      (state === SYN_SENT && listening.has(name(remote))) ||
+      (onEventLoop && inode !== 0n && state !== listen) ||
+      (state === synSent && listening.has(name(remote))) ||
       unaccepted.has(`${name(local)} ${name(remote)}`),
   );
 }

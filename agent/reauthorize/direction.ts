@@ -4,30 +4,21 @@
  * that its connection comes from) is no evidence. Sequence numbers are: a SYN takes one, and the socket of the
  * side that was dialled never sent one. (Its listener answered.)
  */
-import type { TcpConnection } from "../dataplane/native.ts";
-
-/** As in net/tcp_states.h. */
-const STATES = {
-  established: 1,
-  synSent: 2,
-  synReceived: 3,
-  finWait2: 5,
-  closeWait: 8,
-};
+import { TCP_STATES, type TcpConnection } from "../dataplane/native-sockets.ts";
 
 /** Undefined: it was just sending, or is about to end, and cannot be told. */
 export function isDialled({ state, beyondPayload }: TcpConnection): boolean | undefined {
   switch (state) {
-    case STATES.synSent:
+    case TCP_STATES.synSent:
       return true;
     // Somebody dials it. (Or both at once: then it is established a moment later.)
-    case STATES.synReceived:
+    case TCP_STATES.synReceived:
       return false;
-    case STATES.established:
-    case STATES.closeWait:
+    case TCP_STATES.established:
+    case TCP_STATES.closeWait:
       return answer(beyondPayload, 0);
     // The FIN has one too.
-    case STATES.finWait2:
+    case TCP_STATES.finWait2:
       return answer(beyondPayload, 1);
     // Its FIN may have left, or wait behind what the peer has no room for.
     default:
