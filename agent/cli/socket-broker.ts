@@ -1,5 +1,6 @@
 /** `podgate socket-broker`: makes sockets in pods' network namespaces for the agent, which then needs no SYS_ADMIN. */
 import { Command } from "commander";
+import { requireCgroup2 } from "../dataplane/kernel.ts";
 import { loadNative } from "../dataplane/native.ts";
 import { Broker } from "../proxy/broker.ts";
 import { agentLog, levels } from "../verdict/log.ts";
@@ -27,9 +28,7 @@ async function runBroker({ socket, cgroupRoot: given, logLevel }: Flags): Promis
   if (uid !== 0) throw new Error("run the socket broker: only root may enter network namespaces");
   const cgroupRoot = resolveCgroupRoot(given);
   const native = loadNative();
-  if (!native.isCgroup2(cgroupRoot)) {
-    throw new Error(`use ${cgroupRoot} as the pods' cgroup: it is not on cgroup v2: pass --cgroup-root`);
-  }
+  requireCgroup2(native, cgroupRoot);
   const { log, flush } = agentLog(logLevel);
   const stopped = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve(signal));
