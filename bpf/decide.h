@@ -121,14 +121,14 @@ static __always_inline int read_verdict(__u32 number, const struct caller *calle
 static __noinline void find_again(__u32 number, const struct caller *caller, struct verdict *verdict)
 {
 	if (!read_verdict(number, caller, verdict))
-		refuse(verdict, REASON_PENDING);
+		settle(verdict, ACTION_DENY, REASON_PENDING);
 }
 
 /* The verdict of a guard about a caller. */
 static __always_inline void find_verdict(__u32 number, const struct caller *caller, struct verdict *verdict)
 {
 	if (unlikely(caller->subject == 0))
-		refuse(verdict, REASON_IDENTITY_MISMATCH);
+		settle(verdict, ACTION_DENY, REASON_IDENTITY_MISMATCH);
 	else if (unlikely(!read_verdict(number, caller, verdict)))
 		find_again(number, caller, verdict);
 }
@@ -291,12 +291,7 @@ static __always_inline void judge(__u32 guard, const struct caller *caller, cons
 	find_verdict(guard, caller, verdict);
 	if (verdict->action != ACTION_ALLOW && verdict->reason != REASON_IDENTITY_MISMATCH &&
 	    is_own_address(caller->pod.pod, &flow->address))
-		*verdict = (struct verdict){
-			.action = ACTION_ALLOW,
-			.reason = REASON_SELF,
-			.rule = NO_RULE,
-			.audited_rule = NO_RULE,
-		};
+		settle(verdict, ACTION_ALLOW, REASON_SELF);
 }
 
 /* Points the flow at the forward's target. 0 if there is none in the flow's family. */
@@ -324,8 +319,7 @@ static __always_inline __u32 follow_all(struct bpf_sock_addr *ctx, __u32 guard, 
 
 	for (int hop = 0; hop < FORWARD_HOPS; hop++) {
 		if (!follow(flow, verdict->forward)) {
-			verdict->action = ACTION_DENY;
-			verdict->reason = REASON_TARGET_NOT_ROUTABLE;
+			refuse_for(verdict, REASON_TARGET_NOT_ROUTABLE);
 			return guard;
 		}
 		next = find_guard(ctx, flow);
@@ -339,7 +333,7 @@ static __always_inline __u32 follow_all(struct bpf_sock_addr *ctx, __u32 guard, 
 			continue;
 		return guard;
 	}
-	refuse(verdict, REASON_LOOP);
+	settle(verdict, ACTION_DENY, REASON_LOOP);
 	return guard;
 }
 
@@ -351,12 +345,7 @@ static __noinline __u32 lead(struct bpf_sock_addr *ctx, __u32 guard, const struc
 			     struct verdict *verdict)
 {
 	if (is_agent()) {
-		*verdict = (struct verdict){
-			.action = ACTION_ALLOW,
-			.reason = REASON_SELF,
-			.rule = NO_RULE,
-			.audited_rule = NO_RULE,
-		};
+		settle(verdict, ACTION_ALLOW, REASON_SELF);
 		return guard;
 	}
 	if (verdict->action == ACTION_FORWARD)

@@ -9,10 +9,11 @@
 
 #define AGENT_DEPTH 6 /* how far below the kubepods root the agent's own cgroup may be */
 
-static __always_inline void refuse(struct verdict *verdict, enum reason reason)
+/* A verdict that no policy has made. */
+static __always_inline void settle(struct verdict *verdict, enum action action, enum reason reason)
 {
 	*verdict = (struct verdict){
-		.action = ACTION_DENY,
+		.action = action,
 		.reason = reason,
 		.rule = NO_RULE,
 		.audited_rule = NO_RULE,
