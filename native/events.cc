@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arguments.h"
+#include "callback.h"
 #include "error.h"
 #include "map.h"
 
@@ -46,9 +47,9 @@ void EventReader::Open(Napi::Env env, int map_fd) {
   if (ring_ == nullptr) Fail(env, operation, errno, log.Text());
   context_ = std::make_unique<Napi::AsyncContext>(env, "podgate.EventReader");
   PollerEvents events;
-  events.ready = [this] { FromLoop([this](Napi::Env env) { ReadBatch(env); }); };
+  events.ready = [this] { FromLoop(Env(), [this](Napi::Env env) { ReadBatch(env); }); };
   events.failed = [this](int error) {
-    FromLoop([=](Napi::Env env) { Report(env, MakeError(env, "poll ring buffer", ErrnoName(error))); });
+    FromLoop(Env(), [=](Napi::Env env) { Report(env, MakeError(env, "poll ring buffer", ErrnoName(error))); });
   };
   events.teardown = [this] { Release(); };
   int error = 0;
@@ -56,15 +57,6 @@ void EventReader::Open(Napi::Env env, int map_fd) {
   if (poller_ == nullptr) Fail(env, operation, error);
   // An open reader is in use even when JavaScript holds no reference to it.
   ObjectWrap::Ref();
-}
-
-void EventReader::FromLoop(const std::function<void(Napi::Env)>& act) {
-  try {
-    Napi::HandleScope scope(Env());
-    act(Env());
-  } catch (const std::exception&) {
-    // Nothing can be told to an environment that is ending, and an exception must not unwind through libuv.
-  }
 }
 
 // One batch per wake-up: what is left keeps the descriptor readable, and other work gets its turn first.

@@ -4,7 +4,6 @@
 #include <bpf/libbpf.h>
 #include <napi.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,8 +28,6 @@ class EventReader : public Napi::ObjectWrap<EventReader> {
   void Unref(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
-  // Runs `act` as a call from the event loop, which no exception may reach.
-  void FromLoop(const std::function<void(Napi::Env)>& act);
   void ReadBatch(Napi::Env env);
   void Deliver(Napi::Env env);
   void Report(Napi::Env env, const Napi::Error& error);

@@ -15,21 +15,15 @@
 #include "arguments.h"
 #include "error.h"
 #include "handle.h"
+#include "netns.h"
 
 namespace podgate {
 namespace {
 
-constexpr int kNetnsCookieOption = 71;  // SO_NETNS_COOKIE, Linux 5.14; missing in older headers
-
 Napi::Value NetnsCookie(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  const char* operation = "read netns cookie";
-  // Any socket has the cookie of the network namespace it was made in.
-  UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd.Valid()) Fail(env, operation, errno);
   uint64_t cookie = 0;
-  socklen_t size = sizeof(cookie);
-  if (getsockopt(fd.Get(), SOL_SOCKET, kNetnsCookieOption, &cookie, &size) != 0) Fail(env, operation, errno);
+  if (int error = ReadNetnsCookie(&cookie)) Fail(env, "read netns cookie", error);
   return Napi::BigInt::New(env, cookie);
 }
 

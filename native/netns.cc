@@ -16,7 +16,6 @@
 namespace podgate {
 namespace {
 
-constexpr int kNetnsCookieOption = 71;  // SO_NETNS_COOKIE, Linux 5.14; missing in older headers
 constexpr const char* kNoDiag = "this kernel cannot list connections: it needs CONFIG_INET_DIAG (module tcp_diag)";
 constexpr const char* kNoDestroy = "this kernel cannot end connections: it needs CONFIG_INET_DIAG_DESTROY";
 constexpr uint8_t kLoopback4[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
@@ -42,22 +41,24 @@ int MakeListener(int family, int backlog, UniqueFd* made, uint16_t* port) {
   return 0;
 }
 
-int ReadCookie(uint64_t* cookie) {
+std::string Name(int family) { return family == AF_INET ? "IPv4" : "IPv6"; }
+
+}  // namespace
+
+int ReadNetnsCookie(uint64_t* cookie) {
+  constexpr int kNetnsCookieOption = 71;  // SO_NETNS_COOKIE, Linux 5.14; missing in older headers
+  // Any socket has the cookie of the network namespace it was made in.
   UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   socklen_t size = sizeof(*cookie);
   if (!fd.Valid() || getsockopt(fd.Get(), SOL_SOCKET, kNetnsCookieOption, cookie, &size) != 0) return errno;
   return 0;
 }
 
-std::string Name(int family) { return family == AF_INET ? "IPv4" : "IPv6"; }
-
-}  // namespace
-
 Napi::Function Netns::Define(Napi::Env env) {
   return DefineClass(env, "Netns",
                      {StaticMethod<&Netns::Open>("open"), InstanceMethod<&Netns::Listen>("listen"),
-                       InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Sockets>("sockets"),
-                       InstanceMethod<&Netns::Connections>("connections"), InstanceMethod<&Netns::Table>("table"),
+                      InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Sockets>("sockets"),
+                      InstanceMethod<&Netns::Connections>("connections"), InstanceMethod<&Netns::Table>("table"),
                       InstanceMethod<&Netns::Destroy>("destroy"), InstanceMethod<&Netns::Close>("close")});
 }
 
@@ -77,7 +78,7 @@ Netns::Netns(const Napi::CallbackInfo& info) : ObjectWrap(info), fd_(TakeHandove
   if (!fd_.Valid()) FailType(env, "a Netns cannot be constructed: call Netns.open");
   uint64_t cookie = 0;
   const char* operation = "enter network namespace";
-  if (int error = Inside(env, operation, [&] { return ReadCookie(&cookie); })) Fail(env, operation, error);
+  if (int error = Inside(env, operation, [&] { return ReadNetnsCookie(&cookie); })) Fail(env, operation, error);
   info.This().As<Napi::Object>().DefineProperty(
       Napi::PropertyDescriptor::Value("cookie", Napi::BigInt::New(env, cookie), napi_enumerable));
 }

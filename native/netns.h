@@ -2,6 +2,7 @@
 #pragma once
 
 #include <napi.h>
+#include <stdint.h>
 
 #include <functional>
 #include <string>
@@ -10,6 +11,9 @@
 #include "fd.h"
 
 namespace podgate {
+
+// Of the calling thread's network namespace. 0 or a positive errno: ENOPROTOOPT before Linux 5.14.
+int ReadNetnsCookie(uint64_t* cookie);
 
 class Netns : public Napi::ObjectWrap<Netns> {
  public:

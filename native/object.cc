@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-
 #include "arguments.h"
 #include "error.h"
 #include "layout.h"

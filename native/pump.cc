@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "arguments.h"
+#include "callback.h"
 #include "claims.h"
 #include "descriptors.h"
 #include "error.h"
@@ -89,9 +90,9 @@ Pump::~Pump() { Release(); }
 
 void Pump::Watch(Napi::Env env) {
   PollerEvents events;
-  events.ready = [this] { FromLoop([this](Napi::Env env) { TellEnds(env); }); };
+  events.ready = [this] { FromLoop(Env(), [this](Napi::Env env) { TellEnds(env); }); };
   events.failed = [this](int error) {
-    FromLoop([=](Napi::Env env) { napi_fatal_exception(env, MakeError(env, "poll pump", ErrnoName(error)).Value()); });
+    FromLoop(Env(), [=](Napi::Env env) { napi_fatal_exception(env, MakeError(env, "poll pump", ErrnoName(error)).Value()); });
   };
   events.teardown = [this] { Release(); };
   int error = 0;
@@ -162,15 +163,6 @@ void Pump::Close(const Napi::CallbackInfo&) {
   for (auto& thread : threads_) thread->Quit();
   // Otherwise when the last end has been told.
   if (entries_.empty()) Release();
-}
-
-void Pump::FromLoop(const std::function<void(Napi::Env)>& act) {
-  try {
-    Napi::HandleScope scope(Env());
-    act(Env());
-  } catch (const std::exception&) {
-    // Nothing can be told to an environment that is ending, and an exception must not unwind through libuv.
-  }
 }
 
 void Pump::TellEnds(Napi::Env env) {

@@ -34,7 +34,6 @@ class Pump : public Napi::ObjectWrap<Pump> {
 
   void Watch(Napi::Env env);
   size_t LeastBusy() const;
-  void FromLoop(const std::function<void(Napi::Env)>& act);
   void TellEnds(Napi::Env env);
   void TellEnd(Napi::Env env, const Connection& connection);
   // Something is pumped: neither the process nor this object may go.
