@@ -10,7 +10,7 @@ import { type LocalPod, type ObjectRef, refKey } from "./model/objects.ts";
 import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Rule } from "./policy/policy.ts";
 import type { Revoked } from "./reauthorize/judge.ts";
-import { isSame, logOf, Recall } from "./recall.ts";
+import { isSame, logOf, recall } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import type { Decided, RuleRecord, VerdictRecord } from "./verdict/record.ts";
 
@@ -47,7 +47,6 @@ export class Narrator {
   readonly #identityOf: IdentityReader;
   readonly #pods = new Map<string, LocalPod>();
   #latest: Reconciled | undefined;
-  #recall: Recall | undefined;
   #names: ServiceNames | undefined;
 
   constructor(dataplane: Pick<Dataplane, "podUid" | "policies">, identityOf: IdentityReader) {
@@ -58,7 +57,6 @@ export class Narrator {
   learn(latest: Reconciled): void {
     if (latest.snapshot !== this.#latest?.snapshot) this.#names = undefined;
     this.#latest = latest;
-    this.#recall = undefined;
     for (const pod of latest.snapshot.localPods) {
       this.#pods.delete(pod.uid);
       this.#pods.set(pod.uid, pod);
@@ -94,7 +92,7 @@ export class Narrator {
       process: { pid: event.pid, comm: event.comm },
       destination: this.#place(event.dialled),
       ...(event.action === "forward" && { forwardedTo: this.#place(event.target) }),
-      errorCode: errorCode(event, identity),
+      errorCode: errorCode(event.pod !== 0, event.reason, identity),
       ...(audited && {
         audited: this.#decided(
           audited,
@@ -134,7 +132,7 @@ export class Narrator {
       process: about.process,
       destination: this.#place(about.dialled),
       ...(action === "forward" && about.target && { forwardedTo: this.#place(about.target) }),
-      errorCode: codeOf(caller.pod !== undefined, verdict.reason, caller.identity),
+      errorCode: errorCode(caller.pod !== undefined, verdict.reason, caller.identity),
       ...(audited && { audited: this.#said(audited) }),
       ...(log.length > 0 && { log }),
       suppressed: about.suppressed,
@@ -144,8 +142,7 @@ export class Narrator {
   /** Empty where things have changed so much since that another verdict would come out. */
   #travel(event: KernelEvent, identity: Identity): readonly Verdict[] {
     if (this.#latest === undefined) return [];
-    this.#recall ??= new Recall(this.#latest);
-    const verdicts = this.#recall.travel(identity, event.dialled);
+    const verdicts = recall(this.#latest, identity, event.dialled);
     const made = this.#made(event);
     return verdicts.some((verdict) => isSame(verdict, made)) ? verdicts : [];
   }
@@ -209,11 +206,7 @@ function describe(rule: Rule): Omit<RuleRecord, "index"> {
   return { ...(rule.name !== "" && { name: rule.name }), ...(expression !== "" && { expression }) };
 }
 
-function errorCode(event: KernelEvent, identity: Identity): string {
-  return codeOf(event.pod !== 0, event.reason, identity);
-}
-
-function codeOf(isPod: boolean, reason: Reason, identity: Identity): string {
+function errorCode(isPod: boolean, reason: Reason, identity: Identity): string {
   if (!isPod) return reason === "identity-mismatch" ? "" : "ERR_NGROK_28001";
   return identity.kind === "pod" ? identity.pod.errorCode : "";
 }

@@ -6,7 +6,7 @@ import { ListenerTable } from "./dataplane/listener-table.ts";
 import type { Native } from "./dataplane/native.ts";
 import { RedirectTable } from "./dataplane/redirect-table.ts";
 import type { KernelMap } from "./dataplane/table.ts";
-import { connectionAhead, familyOf, NO_CONTEXT } from "./guard/context.ts";
+import { clientIp, familyOf } from "./guard/context.ts";
 import type { Clock } from "./model/clock.ts";
 import { unresolved } from "./model/identity.ts";
 import type { LogMetadata } from "./model/verdict.ts";
@@ -19,7 +19,7 @@ import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
 import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
-import { logOf, Recall, rulingOf } from "./recall.ts";
+import { logOf, recallConnection, rulingOf } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
@@ -62,7 +62,6 @@ export class Proxying {
   readonly #limit: LineLimit;
   readonly #closers: (() => void | Promise<void>)[] = [];
   #latest: Reconciled | undefined;
-  #recall: Recall | undefined;
   #listeners: Listeners | undefined;
   #proxy: TcpProxy | undefined;
   #broker: BrokerClient | undefined;
@@ -99,20 +98,21 @@ export class Proxying {
     for (const { caller, ruling, stop } of this.#proxy?.open ?? []) {
       const { dialled, pod } = caller.entry;
       const { identity } = this.#parts.narrator.caller(pod);
-      const { client } = connectionAhead(identity, { ...NO_CONTEXT, family: familyOf(dialled.address) });
       const end = () => {
         stop();
         return true;
       };
-      const from = { address: client.ip, port: caller.client.port };
+      const client = {
+        address: clientIp(identity, familyOf(dialled.address)),
+        port: caller.client.port,
+      };
       const { podUid, tls } = caller;
-      yield { podUid, client: from, dialled, remote: ruling.target ?? dialled, ...(tls && { tls }), end };
+      yield { podUid, client, dialled, remote: ruling.target ?? dialled, ...(tls && { tls }), end };
     }
   }
 
   learn(latest: Reconciled): void {
     this.#latest = latest;
-    this.#recall = undefined;
     this.#listen();
   }
 
@@ -230,12 +230,10 @@ export class Proxying {
     if (named.pod !== undefined && named.pod.uid !== podUid)
       return { action: "deny", reason: "identity-mismatch", records: [] };
     if (this.#latest === undefined) return { action: "deny", reason: "pending", records: [] };
-    this.#recall ??= new Recall(this.#latest);
     const { dialled } = entry;
-    const { client } = connectionAhead(named.identity, { ...NO_CONTEXT, family: familyOf(dialled.address) });
     const now = clock.now();
-    const way = this.#recall.travelWith(named.identity, dialled, {
-      client: { ip: client.ip, port },
+    const way = recallConnection(this.#latest, named.identity, dialled, {
+      client: { ip: clientIp(named.identity, familyOf(dialled.address)), port },
       start: now - Number((native.bootTime() - entry.time) / 1_000_000n),
       now,
       ...(tls && { tls }),

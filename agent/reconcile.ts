@@ -15,6 +15,7 @@ import { computeGuards, type GuardSet } from "./guard/guards.ts";
 import type { LastValid } from "./guard/last-valid.ts";
 import { LINK_LOCAL, linkLocalPorts } from "./guard/link-local.ts";
 import { nodeAddresses } from "./guard/nodes.ts";
+import { type GuardAt, guardPlaces } from "./guard/places.ts";
 import { policyReader, policyTexts, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
 import type { PodCgroup } from "./identity/cgroup-tree.ts";
 import { lingeringPods, ownAddressesOf, type Registration, registerPods } from "./identity/local-pods.ts";
@@ -59,6 +60,7 @@ export interface Reconciled {
   readonly guardSet: GuardSet;
   readonly registration: Registration;
   readonly nodeAddresses: ReadonlySet<IpAddress>;
+  readonly guardAt: GuardAt;
   readonly applied: Applied;
   readonly undecided: Undecided;
   /** The guards' conditions, with what the dataplane had to refuse. */
@@ -99,12 +101,14 @@ export class Reconciler {
     const undecided = { pods: new Set<string>(), namespaces: new Set<string>() };
     const want = this.#want(guardSet, registration, nodes, snapshot, undecided);
     const applied = await this.#dataplane.apply(want);
+    const nodeSet = new Set(nodes);
     return {
       snapshot,
       policies,
       guardSet,
       registration,
-      nodeAddresses: new Set(nodes),
+      nodeAddresses: nodeSet,
+      guardAt: guardPlaces(guardSet.guards, nodeSet),
       applied,
       undecided,
       conditions: withRefused(guardSet, applied.refused),

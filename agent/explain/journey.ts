@@ -1,10 +1,10 @@
 /** The way of one connection: the destination dialled, its guard's verdict, and on to where that forwards it. */
-import { connectionAhead } from "../guard/context.ts";
-import { decide, decideConnection } from "../guard/decide.ts";
+import { callerAhead, callerOf, decide, decideConnection } from "../guard/decide.ts";
 import type { Guard, GuardPolicy } from "../guard/guard.ts";
 import { judgeGuardPolicy } from "../guard/judge.ts";
+import { isLinkLocal } from "../guard/link-local.ts";
 import { placementOf } from "../guard/words.ts";
-import { type IpAddress, isIpv4 } from "../model/address.ts";
+import { type IpAddress, isIpv4, isLoopback } from "../model/address.ts";
 import { refKey } from "../model/objects.ts";
 import type { Decision, Verdict } from "../model/verdict.ts";
 import { becauseOf } from "./because.ts";
@@ -12,7 +12,7 @@ import { connectionTo, identityOf, type Questioner } from "./caller.ts";
 import type { DecisionView, GuardPolicyTrace, Outcome, Step } from "./explanation.ts";
 import type { Place } from "./place.ts";
 import { PolicyWatcher } from "./policy-trace.ts";
-import { doorsAt, guardAt, type World } from "./world.ts";
+import { doorsAt, type World } from "./world.ts";
 
 /** As often as the kernel follows forwards. */
 const MOST_HOPS = 4;
@@ -60,13 +60,14 @@ function refused(stops: readonly Stop[], reason: "loop" | "target-not-routable")
 
 function judgeStop(world: World, questioner: Questioner, address: IpAddress, port: number): Stop {
   const at = { address, port };
-  if (/^fe[89ab][0-9a-f]:/.test(address) && world.linkLocalPorts.has(port)) {
+  if (isLinkLocal(address) && world.linkLocalPorts.has(port)) {
     const note = "link-local addresses lead past every guard: the ports of guarded pods are refused there";
     return { ...at, guard: undefined, verdict: { action: "deny", reason: "target-not-routable" }, note };
   }
-  const guard = guardAt(world, address, port);
-  if (guard === undefined) return { ...at, guard, verdict: undefined };
   const { pod } = questioner;
+  // Loopback of a pod's own namespace is the pod itself.
+  const guard = isLoopback(address) && pod?.hostNetwork !== true ? undefined : world.guardAt(address, port);
+  if (guard === undefined) return { ...at, guard, verdict: undefined };
   const identity = identityOf(world, questioner);
   const connection = connectionTo(questioner, address, port);
   const { routes } = world.guardSet;
@@ -104,12 +105,8 @@ function describePolicies(
   { address, port }: Stop,
 ): readonly GuardPolicyTrace[] {
   const identity = identityOf(world, questioner);
-  const { context } = guard;
   const connection = connectionTo(questioner, address, port);
-  const caller =
-    connection === undefined
-      ? { identity, connection: connectionAhead(identity, context), family: context.family }
-      : { identity, connection, family: isIpv4(address) ? (4 as const) : (6 as const) };
+  const caller = connection === undefined ? callerAhead(guard, identity) : callerOf(identity, connection);
   const here = doorsAt(world, address, port);
   return guard.policies.map((policy) => {
     const { routes, claims } = world.guardSet;

@@ -1,11 +1,10 @@
 /** A snapshot with everything that was decided from it: what questions are asked of. */
 import type { Snapshot } from "../cluster/snapshot.ts";
-import { familiesOf, familyOf } from "../guard/context.ts";
-import type { Guard } from "../guard/guard.ts";
 import { computeGuards, type GuardSet } from "../guard/guards.ts";
 import { lastValidInMemory } from "../guard/last-valid.ts";
 import { linkLocalPorts } from "../guard/link-local.ts";
 import { nodeAddresses } from "../guard/nodes.ts";
+import { type GuardAt, guardPlaces } from "../guard/places.ts";
 import { policyReader, type ResolvedPolicies, resolvePolicies } from "../guard/policies.ts";
 import type { Door } from "../guard/services.ts";
 import type { IpAddress } from "../model/address.ts";
@@ -16,6 +15,8 @@ export interface World {
   readonly policies: ResolvedPolicies;
   readonly guardSet: GuardSet;
   readonly nodeAddresses: ReadonlySet<IpAddress>;
+  /** What the kernel would look up. */
+  readonly guardAt: GuardAt;
   /** Ports that are refused at fe80::/10, where nobody can tell which pod an address is. */
   readonly linkLocalPorts: ReadonlySet<number>;
 }
@@ -24,29 +25,15 @@ export interface World {
 export function worldOf(snapshot: Snapshot, trustedNamespaces: ReadonlySet<string>): World {
   const policies = resolvePolicies(snapshot, lastValidInMemory(), policyReader());
   const guardSet = computeGuards(snapshot, policies, { trustedNamespaces, ownAddresses: [] });
+  const nodes = new Set(nodeAddresses(snapshot, []));
   return {
     snapshot,
     policies,
     guardSet,
-    nodeAddresses: new Set(nodeAddresses(snapshot, [])),
+    nodeAddresses: nodes,
+    guardAt: guardPlaces(guardSet.guards, nodes),
     linkLocalPorts: new Set(linkLocalPorts(guardSet.guards, guardSet.routes.services)),
   };
-}
-
-/** What the kernel would look up: the address itself, else the port of every node address. */
-export function guardAt(
-  { guardSet, nodeAddresses }: World,
-  address: IpAddress,
-  port: number,
-): Guard | undefined {
-  const { guards } = guardSet;
-  const own = guards.find(({ destinations }) =>
-    destinations.some((each) => each.address === address && each.port === port),
-  );
-  if (own !== undefined || !nodeAddresses.has(address)) return own;
-  return guards.find(
-    ({ nodePorts, context }) => nodePorts.includes(port) && familiesOf(context).includes(familyOf(address)),
-  );
 }
 
 /** The Services at their ports that an address leads to, sorted. */

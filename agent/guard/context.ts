@@ -72,7 +72,7 @@ export function connectionAhead(identity: Identity, context: GuardContext): Conn
  * The pod's address in the destination's family: what it connects from unless it has other interfaces and binds to
  * them. A pod with several of one family, or none yet, and a caller that is no known pod, have no address to go by.
  */
-function clientIp(identity: Identity, family: Known<4 | 6>): Known<IpAddress> {
+export function clientIp(identity: Identity, family: Known<4 | 6>): Known<IpAddress> {
   if (identity.kind !== "pod") return UNKNOWN;
   const { addresses } = identity.pod;
   const candidates =

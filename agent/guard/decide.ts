@@ -16,9 +16,7 @@ export function decide(
   identity: Identity,
   routes: Routes,
 ): Verdict {
-  const { context } = guard;
-  const caller = { identity, connection: connectionAhead(identity, context), family: context.family };
-  return decideCaller(guard, caller, routes);
+  return decideCaller(guard, callerAhead(guard, identity), routes);
 }
 
 /** For one connection. Never throws. */
@@ -28,9 +26,18 @@ export function decideConnection(
   connection: Connection,
   routes: Routes,
 ): Verdict {
+  return decideCaller(guard, callerOf(identity, connection), routes);
+}
+
+/** Who asks the guard before there is a connection. */
+export function callerAhead({ context }: Pick<Guard, "context">, identity: Identity): Caller {
+  return { identity, connection: connectionAhead(identity, context), family: context.family };
+}
+
+/** Who asks with one connection. */
+export function callerOf(identity: Identity, connection: Connection): Caller {
   const { ip } = connection.server;
-  const family = ip === UNKNOWN ? UNKNOWN : familyOf(ip);
-  return decideCaller(guard, { identity, connection, family }, routes);
+  return { identity, connection, family: ip === UNKNOWN ? UNKNOWN : familyOf(ip) };
 }
 
 /** Audited policies never refuse; what they would have said is in `audited` where it differs. */

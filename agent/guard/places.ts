@@ -1,4 +1,4 @@
-/** Which guard stands at an address: the kernel's own lookup, for who explains what it did. */
+/** Which guard stands at an address: the kernel's own lookup, for who asks again what it did. */
 import { type IpAddress, isLoopback } from "../model/address.ts";
 import { familiesOf, familyOf } from "./context.ts";
 import type { Guard } from "./guard.ts";
@@ -8,7 +8,19 @@ import { addressKey } from "./services.ts";
 /** Undefined: the place is not guarded. */
 export type GuardAt = (address: IpAddress, port: number) => Guard | undefined;
 
+/** Looks at the guards when it is first asked. */
 export function guardPlaces(guards: readonly Guard[], nodeAddresses: ReadonlySet<IpAddress>): GuardAt {
+  let index: ReturnType<typeof indexGuards> | undefined;
+  return (address, port) => {
+    index ??= indexGuards(guards);
+    const own = index.places.get(addressKey(address, port));
+    // Loopback that the kernel judges is the node's, and leads where the node's other addresses do.
+    const onNode = nodeAddresses.has(address) || isLinkLocal(address) || isLoopback(address);
+    return own ?? (onNode ? index.nodePorts.get(`${familyOf(address)} ${port}`) : undefined);
+  };
+}
+
+function indexGuards(guards: readonly Guard[]) {
   const places = new Map<string, Guard>();
   const nodePorts = new Map<string, Guard>();
   for (const guard of guards) {
@@ -16,10 +28,5 @@ export function guardPlaces(guards: readonly Guard[], nodeAddresses: ReadonlySet
     for (const family of familiesOf(guard.context))
       for (const port of guard.nodePorts) nodePorts.set(`${family} ${port}`, guard);
   }
-  return (address, port) => {
-    const own = places.get(addressKey(address, port));
-    // Loopback that the kernel judges is the node's, and leads where the node's other addresses do.
-    const onNode = nodeAddresses.has(address) || isLinkLocal(address) || isLoopback(address);
-    return own ?? (onNode ? nodePorts.get(`${familyOf(address)} ${port}`) : undefined);
-  };
+  return { places, nodePorts };
 }

@@ -2,15 +2,14 @@
  * Whether a connection that was let through would be refused now, and therefore ends. The same look-up as the kernel's
  * and the same `decide`; what is decided by connecting once (chance, when it began) is not asked again.
  */
-import type { IpAddress } from "../model/address.ts";
+import { type IpAddress, isLoopback } from "../model/address.ts";
 import { type Connection, type Known, UNKNOWN } from "../model/connection.ts";
 import type { Identity, PodIdentity } from "../model/identity.ts";
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import type { TlsSession } from "../model/tls.ts";
 import type { Decision } from "../model/verdict.ts";
 import { combine } from "./combine.ts";
-import { connectionAhead, familyOf } from "./context.ts";
-import { decide, decideConnection } from "./decide.ts";
+import { callerAhead, callerOf, decide, decideConnection } from "./decide.ts";
 import type { Guard } from "./guard.ts";
 import type { Caller } from "./journey.ts";
 import { judgeGuardPolicy } from "./judge.ts";
@@ -106,15 +105,12 @@ function decisionNow(guard: Guard, identity: Identity, connection: Connection, r
   const ahead = decide(guard, identity, routes);
   if (ahead.action === "proxy") {
     const decision = decideConnection(guard, identity, connection, routes);
-    const family = connection.server.ip === UNKNOWN ? UNKNOWN : familyOf(connection.server.ip);
     return decision.action === "deny"
-      ? lasting(guard, decision, { identity, connection, family }, routes)
+      ? lasting(guard, decision, callerOf(identity, connection), routes)
       : decision;
   }
   if (ahead.action !== "deny") return ahead;
-  const { context } = guard;
-  const caller = { identity, connection: connectionAhead(identity, context), family: context.family };
-  return lasting(guard, ahead, caller, routes);
+  return lasting(guard, ahead, callerAhead(guard, identity), routes);
 }
 
 /** What is left of a denial without the policies that end no connection. */
@@ -139,8 +135,4 @@ function notRoutable({ policies }: Guard, decision: Decision): Decision | undefi
 /** Whether the object itself decided, not an endpoint that it forwards to. */
 function isOf({ policy }: Decision, object: ObjectRef): boolean {
   return policy === undefined || refKey(policy) === refKey(object);
-}
-
-function isLoopback(address: IpAddress): boolean {
-  return address === "::1" || address === "::" || address === "0.0.0.0" || address.startsWith("127.");
 }

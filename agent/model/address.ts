@@ -16,8 +16,9 @@ export function isIpv4(address: IpAddress): boolean {
   return !address.includes(":");
 }
 
+/** Also the unspecified addresses, which connect() takes for it. */
 export function isLoopback(address: IpAddress): boolean {
-  return address === "::1" || address.startsWith("127.");
+  return address === "::1" || address === "::" || address === "0.0.0.0" || address.startsWith("127.");
 }
 
 /** 16 bytes in network order, IPv4 as ::ffff:a.b.c.d: the form the kernel maps hold. Undefined if `text` is no address. */

@@ -1,7 +1,6 @@
 /** Asks about one open connection after another what would be decided now: with the objects of one reconcile run. */
 import { indexPods } from "../guard/backends.ts";
 import { linkLocalPorts } from "../guard/link-local.ts";
-import { guardPlaces } from "../guard/places.ts";
 import { type Dialler, type Guarded, type OpenConnection, revocation } from "../guard/revocation.ts";
 import { ownAddressesOf } from "../identity/local-pods.ts";
 import type { IdentityReader } from "../identity/pod-identity.ts";
@@ -24,7 +23,7 @@ export class Judge {
   readonly #diallers: ReadonlyMap<string, Dialler>;
   readonly #guarded: Guarded;
 
-  constructor({ guardSet, nodeAddresses, registration, snapshot }: Reconciled, identityOf: IdentityReader) {
+  constructor({ guardSet, guardAt, registration, snapshot }: Reconciled, identityOf: IdentityReader) {
     const { guards, routes } = guardSet;
     const byAddress = indexPods(snapshot.pods);
     const claimants = (address: string) => byAddress.get(address) ?? [];
@@ -37,7 +36,7 @@ export class Judge {
       ({ policies, isCrowded }) => isCrowded || policies.some(({ connectOnly }) => !connectOnly),
     );
     this.#guarded = {
-      guardAt: guardPlaces(guards, nodeAddresses),
+      guardAt,
       routes,
       linkLocalPorts: new Set(linkLocalPorts(lasting, routes.services)),
     };

@@ -9,7 +9,7 @@ import type { DecisionView, PolicyTrace } from "../../../agent/explain/explanati
 import { travel, viewOf } from "../../../agent/explain/journey.ts";
 import { findPlace, type Place } from "../../../agent/explain/place.ts";
 import { textsOf } from "../../../agent/explain/remedies.ts";
-import { guardAt, type World } from "../../../agent/explain/world.ts";
+import type { World } from "../../../agent/explain/world.ts";
 import { decide } from "../../../agent/guard/decide.ts";
 import { agent, cloud, denial, deny, forward, pod, policy, service, worldWith } from "./questions.ts";
 
@@ -159,7 +159,7 @@ test("the verdicts shown as the kernel's are those of each pod by itself", () =>
   fc.assert(
     fc.property(question, (asked) => {
       const { world, caller, place } = setUp(asked);
-      const guard = guardAt(world, place.address, place.port);
+      const guard = world.guardAt(place.address, place.port);
       const identity = identityOf(world, caller);
       if (guard === undefined || identity.kind !== "pod") return;
       const { action } = decide(guard, identity, world.guardSet.routes);
@@ -180,7 +180,7 @@ test("the verdicts shown as the kernel's are those of each pod by itself", () =>
 });
 
 function decidedAt(world: World, caller: Questioner, { address, port }: { address: string; port: number }) {
-  const guard = guardAt(world, address, port);
+  const guard = world.guardAt(address, port);
   return guard && decide(guard, identityOf(world, caller), world.guardSet.routes);
 }
 

@@ -73,6 +73,7 @@ test("an allow names the rule that let it in, and where its forward leads", () =
 describe("why a policy applies:", () => {
   const world = worldWith(
     ...people,
+    pod("kube-system/agent", { spec: { hostNetwork: true } }),
     pod("shop/ledger", { ip: "192.0.2.9" }),
     service("shop/ledger", [{ port: 80, targetPort: 8080, nodePort: 30080 }], { type: "NodePort" }),
     service("shop/other-door", [{ port: 81, targetPort: 8080 }], { selector: { app: "ledger" } }),
@@ -113,6 +114,14 @@ describe("why a policy applies:", () => {
     const { outcome, verdict } = ask(world, "orders/web", "[fe80::7]:8080");
     expect([outcome, verdict?.reason]).toEqual(["deny", "target-not-routable"]);
     expect(ask(world, "orders/web", "[fe80::7]:8081").outcome).toBe("not-guarded");
+  });
+
+  test.each([
+    ["orders/web", "[fe80::7]:30080", "deny"],
+    ["kube-system/agent", "127.0.0.1:30080", "deny"],
+    ["orders/web", "127.0.0.1:30080", "not-guarded"], // its own loopback
+  ])("a node port is dialled by %s at %s: %s", (from, to, outcome) => {
+    expect(ask(world, from, to).outcome).toBe(outcome);
   });
 });
 

@@ -2,6 +2,7 @@
 import type { Snapshot } from "../../../agent/cluster/snapshot.ts";
 import { computeGuards } from "../../../agent/guard/guards.ts";
 import { lastValidInMemory } from "../../../agent/guard/last-valid.ts";
+import { guardPlaces } from "../../../agent/guard/places.ts";
 import { policyReader, resolvePolicies } from "../../../agent/guard/policies.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import type { Reconciled } from "../../../agent/reconcile.ts";
@@ -32,10 +33,11 @@ export function runs(): (parts: Partial<Snapshot>, changes?: number) => Reconcil
   return (parts, changes = 0) => {
     const view = snapshot({ services, ...parts });
     const policies = resolvePolicies(view, lastValid, read);
+    const guardSet = computeGuards(view, policies, OPTIONS);
     return {
       snapshot: view,
       policies,
-      guardSet: computeGuards(view, policies, OPTIONS),
+      guardSet,
       registration: {
         registered: view.localPods.map((pod, index) => ({
           pod,
@@ -46,6 +48,7 @@ export function runs(): (parts: Partial<Snapshot>, changes?: number) => Reconcil
         unresolved: [],
       },
       nodeAddresses: new Set(),
+      guardAt: guardPlaces(guardSet.guards, new Set()),
       applied: { refused: [], pressure: [], unguarded: 0, changes },
       conditions: [],
       undecided: { pods: new Set(), namespaces: new Set() },
