@@ -142,7 +142,7 @@ export class Narrator {
   /** Empty where things have changed so much since that another verdict would come out. */
   #travel(event: KernelEvent, identity: Identity): readonly Verdict[] {
     if (this.#latest === undefined) return [];
-    const verdicts = recall(this.#latest, identity, event.dialled);
+    const verdicts = recall(this.#latest.guardSet, identity, event.dialled);
     const made = this.#made(event);
     return verdicts.some((verdict) => isSame(verdict, made)) ? verdicts : [];
   }
@@ -194,7 +194,8 @@ export class Narrator {
 
   #place(at: KernelEvent["dialled"]): VerdictRecord["destination"] {
     if (this.#latest !== undefined) {
-      this.#names ??= serviceNames(this.#latest.guardSet.routes.services, this.#latest.nodeAddresses);
+      const { routes, nodeAddresses } = this.#latest.guardSet;
+      this.#names ??= serviceNames(routes.services, nodeAddresses);
     }
     const service = this.#names?.(at.address, at.port);
     return { address: at.address, port: at.port, ...(service !== undefined && { service }) };

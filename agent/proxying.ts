@@ -232,7 +232,7 @@ export class Proxying {
     if (this.#latest === undefined) return { action: "deny", reason: "pending", records: [] };
     const { dialled } = entry;
     const now = clock.now();
-    const way = recallConnection(this.#latest, named.identity, dialled, {
+    const way = recallConnection(this.#latest.guardSet, named.identity, dialled, {
       client: { ip: clientIp(named.identity, familyOf(dialled.address)), port },
       start: now - Number((native.bootTime() - entry.time) / 1_000_000n),
       now,

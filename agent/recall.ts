@@ -1,32 +1,30 @@
 /** Decides again what the kernel decided, for what its numbers cannot hold: what `log` actions recorded, and errors in words. */
 import { decide, decideConnection } from "./guard/decide.ts";
+import type { GuardSet } from "./guard/guards.ts";
 import { type Place, type Travelled, travel } from "./guard/travel.ts";
 import type { Connection } from "./model/connection.ts";
 import type { Identity } from "./model/identity.ts";
 import { refKey } from "./model/objects.ts";
 import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Ruling } from "./proxy/tcp-proxy.ts";
-import type { Reconciled } from "./reconcile.ts";
-
-type Objects = Pick<Reconciled, "guardAt" | "guardSet">;
 
 /** Why the kernel settled, one way or the other, what it should have left to the proxy. */
 const WITHOUT_PROXY: ReadonlySet<Reason> = new Set(["pending", "agent-down", "over-limit"]);
 
 /** The verdicts that a connection meets on its way from what was dialled. */
-export function recall({ guardAt, guardSet }: Objects, identity: Identity, from: Place): readonly Verdict[] {
-  return travel(guardAt, from, (guard) => decide(guard, identity, guardSet.routes)).verdicts;
+export function recall({ guardAt, routes }: GuardSet, identity: Identity, from: Place): readonly Verdict[] {
+  return travel(guardAt, from, (guard) => decide(guard, identity, routes)).verdicts;
 }
 
 /** The way of one connection, of which everything is known but what it is at each stop. */
 export function recallConnection(
-  { guardAt, guardSet }: Objects,
+  { guardAt, routes }: GuardSet,
   identity: Identity,
   from: Place,
   connection: Omit<Connection, "server">,
 ): Travelled {
   return travel(guardAt, from, (guard, { address, port }) =>
-    decideConnection(guard, identity, { ...connection, server: { ip: address, port } }, guardSet.routes),
+    decideConnection(guard, identity, { ...connection, server: { ip: address, port } }, routes),
   );
 }
 

@@ -14,8 +14,6 @@ import type { Condition } from "./guard/guard.ts";
 import { computeGuards, type GuardSet } from "./guard/guards.ts";
 import type { LastValid } from "./guard/last-valid.ts";
 import { LINK_LOCAL, linkLocalPorts } from "./guard/link-local.ts";
-import { nodeAddresses } from "./guard/nodes.ts";
-import { type GuardAt, guardPlaces } from "./guard/places.ts";
 import { policyReader, policyTexts, type ResolvedPolicies, resolvePolicies } from "./guard/policies.ts";
 import type { PodCgroup } from "./identity/cgroup-tree.ts";
 import { lingeringPods, ownAddressesOf, type Registration, registerPods } from "./identity/local-pods.ts";
@@ -59,8 +57,6 @@ export interface Reconciled {
   readonly policies: ResolvedPolicies;
   readonly guardSet: GuardSet;
   readonly registration: Registration;
-  readonly nodeAddresses: ReadonlySet<IpAddress>;
-  readonly guardAt: GuardAt;
   readonly applied: Applied;
   readonly undecided: Undecided;
   /** The guards' conditions, with what the dataplane had to refuse. */
@@ -97,18 +93,14 @@ export class Reconciler {
       ownAddresses,
       evaluate: this.#evaluate,
     });
-    const nodes = nodeAddresses(snapshot, ownAddresses);
     const undecided = { pods: new Set<string>(), namespaces: new Set<string>() };
-    const want = this.#want(guardSet, registration, nodes, snapshot, undecided);
+    const want = this.#want(guardSet, registration, snapshot, undecided);
     const applied = await this.#dataplane.apply(want);
-    const nodeSet = new Set(nodes);
     return {
       snapshot,
       policies,
       guardSet,
       registration,
-      nodeAddresses: nodeSet,
-      guardAt: guardPlaces(guardSet.guards, nodeSet),
       applied,
       undecided,
       conditions: withRefused(guardSet, applied.refused),
@@ -137,7 +129,6 @@ export class Reconciler {
   #want(
     guardSet: GuardSet,
     registration: Registration,
-    nodes: readonly IpAddress[],
     { namespaces, pods }: Snapshot,
     undecided: { readonly pods: Set<string>; readonly namespaces: Set<string> },
   ): Want {
@@ -159,7 +150,7 @@ export class Reconciler {
       return { key, destinations, nodePorts, scope: scopeOf(guard, guardSet.routes), decide: ask };
     });
     return {
-      nodeAddresses: nodes,
+      nodeAddresses: [...guardSet.nodeAddresses],
       guards: [...guards, ...linkLocalGuard(guardSet)],
       pods: registration.registered.map(({ pod, cgroupIds, netnsCookies }) => ({
         identity: this.#options.identityOf(pod, namespaces),

@@ -3,6 +3,7 @@ import { callerAhead, callerOf, decide, decideConnection } from "../guard/decide
 import type { Guard, GuardPolicy } from "../guard/guard.ts";
 import { judgeGuardPolicy } from "../guard/judge.ts";
 import { isLinkLocal } from "../guard/link-local.ts";
+import { MOST_HOPS } from "../guard/travel.ts";
 import { placementOf } from "../guard/words.ts";
 import { type IpAddress, isIpv4, isLoopback } from "../model/address.ts";
 import { refKey } from "../model/objects.ts";
@@ -13,9 +14,6 @@ import type { DecisionView, GuardPolicyTrace, Outcome, Step } from "./explanatio
 import type { Place } from "./place.ts";
 import { PolicyWatcher } from "./policy-trace.ts";
 import { doorsAt, type World } from "./world.ts";
-
-/** As often as the kernel follows forwards. */
-const MOST_HOPS = 4;
 
 export interface Stop {
   readonly address: IpAddress;
@@ -66,7 +64,8 @@ function judgeStop(world: World, questioner: Questioner, address: IpAddress, por
   }
   const { pod } = questioner;
   // Loopback of a pod's own namespace is the pod itself.
-  const guard = isLoopback(address) && pod?.hostNetwork !== true ? undefined : world.guardAt(address, port);
+  const guard =
+    isLoopback(address) && pod?.hostNetwork !== true ? undefined : world.guardSet.guardAt(address, port);
   if (guard === undefined) return { ...at, guard, verdict: undefined };
   const identity = identityOf(world, questioner);
   const connection = connectionTo(questioner, address, port);

@@ -3,8 +3,6 @@ import type { Snapshot } from "../cluster/snapshot.ts";
 import { computeGuards, type GuardSet } from "../guard/guards.ts";
 import { lastValidInMemory } from "../guard/last-valid.ts";
 import { linkLocalPorts } from "../guard/link-local.ts";
-import { nodeAddresses } from "../guard/nodes.ts";
-import { type GuardAt, guardPlaces } from "../guard/places.ts";
 import { policyReader, type ResolvedPolicies, resolvePolicies } from "../guard/policies.ts";
 import type { Door } from "../guard/services.ts";
 import type { IpAddress } from "../model/address.ts";
@@ -14,9 +12,6 @@ export interface World {
   /** Without any last valid policies: those are in the memory of agents. */
   readonly policies: ResolvedPolicies;
   readonly guardSet: GuardSet;
-  readonly nodeAddresses: ReadonlySet<IpAddress>;
-  /** What the kernel would look up. */
-  readonly guardAt: GuardAt;
   /** Ports that are refused at fe80::/10, where nobody can tell which pod an address is. */
   readonly linkLocalPorts: ReadonlySet<number>;
 }
@@ -25,24 +20,18 @@ export interface World {
 export function worldOf(snapshot: Snapshot, trustedNamespaces: ReadonlySet<string>): World {
   const policies = resolvePolicies(snapshot, lastValidInMemory(), policyReader());
   const guardSet = computeGuards(snapshot, policies, { trustedNamespaces, ownAddresses: [] });
-  const nodes = new Set(nodeAddresses(snapshot, []));
   return {
     snapshot,
     policies,
     guardSet,
-    nodeAddresses: nodes,
-    guardAt: guardPlaces(guardSet.guards, nodes),
     linkLocalPorts: new Set(linkLocalPorts(guardSet.guards, guardSet.routes.services)),
   };
 }
 
 /** The Services at their ports that an address leads to, sorted. */
-export function doorsAt(
-  { guardSet, nodeAddresses }: World,
-  address: IpAddress,
-  port: number,
-): readonly Door[] {
-  return guardSet.routes.services.doors.filter(
+export function doorsAt({ guardSet }: World, address: IpAddress, port: number): readonly Door[] {
+  const { nodeAddresses, routes } = guardSet;
+  return routes.services.doors.filter(
     (door) =>
       (door.port === port && door.fronts.includes(address)) ||
       (door.nodePort === port && nodeAddresses.has(address)) ||

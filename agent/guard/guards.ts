@@ -11,6 +11,7 @@ import { failsafe } from "./failsafe.ts";
 import type { Condition, Destination, Guard, GuardPolicy, ServiceRef } from "./guard.ts";
 import { nodeAddresses } from "./nodes.ts";
 import { ownership } from "./ownership.ts";
+import { type GuardAt, guardPlaces } from "./places.ts";
 import type { ResolvedPolicies } from "./policies.ts";
 import { indexRoutes, type Routes } from "./routes.ts";
 import { type Door, indexServices } from "./services.ts";
@@ -27,6 +28,8 @@ export interface GuardOptions {
 export interface GuardSet {
   /** Sorted by key. No two have an address in common. */
   readonly guards: readonly Guard[];
+  readonly guardAt: GuardAt;
+  readonly nodeAddresses: ReadonlySet<IpAddress>;
   /** One for every endpoint and ConnectionPolicy, sorted by object. */
   readonly conditions: readonly Condition[];
   /** What `decide` follows forwards with. */
@@ -63,13 +66,16 @@ export function computeGuards(
   }
   claims.sort((a, b) => compare(refKey(a.resolved.object), refKey(b.resolved.object)));
   const covers = coverageOf(claims, services, failsafeOfCluster, nodes);
-  const guards = groupCovers(covers, claims).flatMap((guard) => splitByContext(guard, routes));
+  const guards = groupCovers(covers, claims)
+    .flatMap((guard) => splitByContext(guard, routes))
+    .sort((a, b) => compare(a.key, b.key));
   const crowded = new Set(covers.filter(({ isCrowded }) => isCrowded).map(placeKey));
   const conditions = claims.map((claim) => {
     const door = claim.doors?.find((each) => placesOf(each).some((place) => crowded.has(placeKey(place))));
     return door === undefined ? conditionOf(claim, routes) : crowdedCondition(claim, door);
   });
-  return { guards: guards.sort((a, b) => compare(a.key, b.key)), conditions, routes, claims };
+  const guardAt = guardPlaces(guards, nodes);
+  return { guards, guardAt, nodeAddresses: nodes, conditions, routes, claims };
 }
 
 /** Addresses with the same policies, seen as the same Services, share one guard. */

@@ -5,7 +5,7 @@ import type { Guard } from "./guard.ts";
 import type { GuardAt } from "./places.ts";
 
 /** As often as the kernel follows forwards. */
-const MOST_HOPS = 4;
+export const MOST_HOPS = 4;
 
 export interface Place {
   readonly address: IpAddress;

@@ -23,8 +23,8 @@ export class Judge {
   readonly #diallers: ReadonlyMap<string, Dialler>;
   readonly #guarded: Guarded;
 
-  constructor({ guardSet, guardAt, registration, snapshot }: Reconciled, identityOf: IdentityReader) {
-    const { guards, routes } = guardSet;
+  constructor({ guardSet, registration, snapshot }: Reconciled, identityOf: IdentityReader) {
+    const { guards, guardAt, routes } = guardSet;
     const byAddress = indexPods(snapshot.pods);
     const claimants = (address: string) => byAddress.get(address) ?? [];
     const dialler = (pod: LocalPod): Dialler => ({

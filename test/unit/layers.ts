@@ -33,7 +33,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   "repeater.ts": { imports: ["model"] },
   "reconcile.ts": { imports: [...decision, "repeater.ts"] },
   reauthorize: { imports: [...decision, "reconcile.ts"] },
-  "recall.ts": { imports: [...decision, "reconcile.ts"] },
+  "recall.ts": { imports: decision },
   "pod-places.ts": { imports: [...decision, "reconcile.ts"] },
   "narrate.ts": { imports: [...decision, "verdict", "reconcile.ts", "recall.ts", "reauthorize"] },
   "proxying.ts": {

@@ -6,7 +6,6 @@ import type { KernelEvent } from "../../../agent/dataplane/event.ts";
 import { PolicyNumbers } from "../../../agent/dataplane/numbers.ts";
 import { computeGuards } from "../../../agent/guard/guards.ts";
 import { lastValidInMemory } from "../../../agent/guard/last-valid.ts";
-import { guardPlaces } from "../../../agent/guard/places.ts";
 import { policyReader, resolvePolicies } from "../../../agent/guard/policies.ts";
 import { identityReader } from "../../../agent/identity/pod-identity.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
@@ -55,14 +54,11 @@ function informed(rules: readonly Rule[], parts: Partial<Snapshot> = {}) {
   const policies = resolvePolicies(view, lastValidInMemory(), policyReader());
   const numbers = new PolicyNumbers();
   const narrator = new Narrator({ podUid: () => web.uid, policies: numbers }, identityReader());
-  const guardSet = computeGuards(view, policies, OPTIONS);
   narrator.learn({
     snapshot: view,
     policies,
-    guardSet,
+    guardSet: computeGuards(view, policies, OPTIONS),
     registration: { registered: [], unresolved: [] },
-    nodeAddresses: new Set(),
-    guardAt: guardPlaces(guardSet.guards, new Set()),
     undecided: { pods: new Set(), namespaces: new Set() },
     applied: { refused: [], pressure: [], unguarded: 0, changes: 0 },
     conditions: [],

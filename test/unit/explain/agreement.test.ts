@@ -159,7 +159,7 @@ test("the verdicts shown as the kernel's are those of each pod by itself", () =>
   fc.assert(
     fc.property(question, (asked) => {
       const { world, caller, place } = setUp(asked);
-      const guard = world.guardAt(place.address, place.port);
+      const guard = world.guardSet.guardAt(place.address, place.port);
       const identity = identityOf(world, caller);
       if (guard === undefined || identity.kind !== "pod") return;
       const { action } = decide(guard, identity, world.guardSet.routes);
@@ -180,7 +180,7 @@ test("the verdicts shown as the kernel's are those of each pod by itself", () =>
 });
 
 function decidedAt(world: World, caller: Questioner, { address, port }: { address: string; port: number }) {
-  const guard = world.guardAt(address, port);
+  const guard = world.guardSet.guardAt(address, port);
   return guard && decide(guard, identityOf(world, caller), world.guardSet.routes);
 }
 

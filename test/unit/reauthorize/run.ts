@@ -2,7 +2,6 @@
 import type { Snapshot } from "../../../agent/cluster/snapshot.ts";
 import { computeGuards } from "../../../agent/guard/guards.ts";
 import { lastValidInMemory } from "../../../agent/guard/last-valid.ts";
-import { guardPlaces } from "../../../agent/guard/places.ts";
 import { policyReader, resolvePolicies } from "../../../agent/guard/policies.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import type { Reconciled } from "../../../agent/reconcile.ts";
@@ -33,11 +32,10 @@ export function runs(): (parts: Partial<Snapshot>, changes?: number) => Reconcil
   return (parts, changes = 0) => {
     const view = snapshot({ services, ...parts });
     const policies = resolvePolicies(view, lastValid, read);
-    const guardSet = computeGuards(view, policies, OPTIONS);
     return {
       snapshot: view,
       policies,
-      guardSet,
+      guardSet: computeGuards(view, policies, OPTIONS),
       registration: {
         registered: view.localPods.map((pod, index) => ({
           pod,
@@ -47,8 +45,6 @@ export function runs(): (parts: Partial<Snapshot>, changes?: number) => Reconcil
         })),
         unresolved: [],
       },
-      nodeAddresses: new Set(),
-      guardAt: guardPlaces(guardSet.guards, new Set()),
       applied: { refused: [], pressure: [], unguarded: 0, changes },
       conditions: [],
       undecided: { pods: new Set(), namespaces: new Set() },
