@@ -48,15 +48,13 @@ int connect6(struct bpf_sock_addr *ctx)
 static __always_inline struct redirect *dialled_with(struct bpf_sock_addr *ctx, const union address *peer)
 {
 	struct forwarded *entry;
-	const __u64 *sent_to;
 
 	if (!ctx->sk)
 		return 0;
 	entry = bpf_sk_storage_get(&forwarded, ctx->sk, 0, 0);
 	if (!entry || entry->peer_port != (__be16)ctx->user_port)
 		return 0;
-	sent_to = (const __u64 *)entry->peer;
-	return sent_to[0] == peer->halves[0] && sent_to[1] == peer->halves[1] ? &entry->redirect : 0;
+	return is_address(entry->peer, peer) ? &entry->redirect : 0;
 }
 
 SEC("cgroup/getpeername4")

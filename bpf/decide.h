@@ -141,12 +141,9 @@ static __always_inline int is_own_address(__u32 number, const union address *add
 	if (!pod || (address->halves[0] == 0 && address->halves[1] == 0))
 		return 0;
 #pragma unroll
-	for (int i = 0; i < POD_ADDRESSES; i++) {
-		const __u64 *own = (const __u64 *)pod->addresses[i];
-
-		if (own[0] == address->halves[0] && own[1] == address->halves[1])
+	for (int i = 0; i < POD_ADDRESSES; i++)
+		if (is_address(pod->addresses[i], address))
 			return 1;
-	}
 	return 0;
 }
 

@@ -34,6 +34,14 @@ static __always_inline int is_v4_mapped(const union address *address)
 	return address->halves[0] == 0 && address->words[2] == bpf_htonl(0xffff);
 }
 
+/* `bytes`: 16, at a multiple of eight. */
+static __always_inline int is_address(const __u8 *bytes, const union address *address)
+{
+	const __u64 *halves = (const __u64 *)bytes;
+
+	return halves[0] == address->halves[0] && halves[1] == address->halves[1];
+}
+
 /* TCP in every form that reaches the hook: connect, Fast Open, io_uring; MPTCP shows itself as TCP or by its own number. */
 static __always_inline __u8 judged_protocol(__u32 type, __u32 protocol)
 {

@@ -125,8 +125,7 @@ static __always_inline int remember(struct bpf_sock_addr *ctx, const struct call
 
 static __always_inline int is_same(const struct flow *one, const struct flow *other)
 {
-	return one->address.halves[0] == other->address.halves[0] &&
-	       one->address.halves[1] == other->address.halves[1] && one->port == other->port;
+	return is_address(one->address.bytes, &other->address) && one->port == other->port;
 }
 
 /*
