@@ -1,8 +1,7 @@
 /** Annotations by which the author of a policy object says how it is enforced. */
-import type { PolicySource } from "../model/objects.ts";
 import { describe, field } from "./fields.ts";
 import type { Metadata } from "./metadata.ts";
-import { malformed } from "./parse-policy-source.ts";
+import { type Malformed, malformed } from "./parse-policy-source.ts";
 
 export const MODE_ANNOTATION = "podgate.dev/mode";
 export const GUARD_UPSTREAM_ANNOTATION = "podgate.dev/guard-upstream";
@@ -10,8 +9,6 @@ export const REAUTHORIZE_ANNOTATION = "podgate.dev/reauthorize";
 
 /** What the values of REAUTHORIZE_ANNOTATION say about `connectOnly`. */
 export const REAUTHORIZE = { "connect-only": true, always: false };
-
-type Malformed = Extract<PolicySource, { kind: "malformed" }>;
 
 /** The meaning of an annotation's value; false where it is absent, and a fault where it is any other. */
 export function choice(

@@ -1,17 +1,16 @@
 /** ConnectionPolicies, Podgate's own kind. Whatever cannot be read makes the policy malformed, so that it denies. */
-import type { ConnectionPolicy, PolicySource } from "../model/objects.ts";
+import type { ConnectionPolicy } from "../model/objects.ts";
 import { choice, MODE_ANNOTATION, REAUTHORIZE, REAUTHORIZE_ANNOTATION } from "./annotation.ts";
 import { describe, type Fields, field, isRecord, type Report, text } from "./fields.ts";
 import type { Metadata } from "./metadata.ts";
-import { malformed, policySource } from "./parse-policy-source.ts";
+import { type Malformed, malformed, policySource } from "./parse-policy-source.ts";
 
-type Fault = Extract<PolicySource, { kind: "malformed" }>;
 type Target = ConnectionPolicy["targets"][number];
 
 export function parseConnectionPolicy(object: Fields, metadata: Metadata, report: Report): ConnectionPolicy {
   const found = field(object, "spec");
   const spec = isRecord(found) ? found : {};
-  const faults: Fault[] = [];
+  const faults: Malformed[] = [];
   const targets = readTargets(spec, faults);
   const audit = readMode(spec, faults);
   const onAgentDown = readOnAgentDown(spec, faults);
@@ -41,14 +40,14 @@ export function parseConnectionPolicy(object: Fields, metadata: Metadata, report
   };
 }
 
-function readMode(spec: Fields, faults: Fault[]): boolean {
+function readMode(spec: Fields, faults: Malformed[]): boolean {
   const mode = field(spec, "mode") ?? "Enforce";
   if (mode === "Audit" || mode === "Enforce") return mode === "Audit";
   faults.push(malformed("spec.mode", `is ${describe(mode)}: write Enforce or Audit`));
   return false;
 }
 
-function readOnAgentDown(spec: Fields, faults: Fault[]): "allow" | undefined {
+function readOnAgentDown(spec: Fields, faults: Malformed[]): "allow" | undefined {
   const choice = field(spec, "onAgentDown") ?? "Deny";
   if (choice === "Allow") return "allow";
   if (choice !== "Deny")
@@ -56,7 +55,7 @@ function readOnAgentDown(spec: Fields, faults: Fault[]): "allow" | undefined {
   return undefined;
 }
 
-function readTargets(spec: Fields, faults: Fault[]): readonly Target[] {
+function readTargets(spec: Fields, faults: Malformed[]): readonly Target[] {
   const found = field(spec, "targetRefs");
   if (!Array.isArray(found) || found.length === 0) {
     faults.push(malformed("spec.targetRefs", `is ${describe(found)}: list the Services it guards`));
@@ -66,7 +65,7 @@ function readTargets(spec: Fields, faults: Fault[]): readonly Target[] {
 }
 
 /** A target whose port cannot be read is guarded at every port. */
-function readTarget(entry: unknown, path: string, faults: Fault[]): readonly Target[] {
+function readTarget(entry: unknown, path: string, faults: Malformed[]): readonly Target[] {
   const service = text(field(entry, "name"));
   const group = field(entry, "group") ?? "";
   const kind = field(entry, "kind") ?? "Service";

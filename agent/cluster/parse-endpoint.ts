@@ -1,5 +1,5 @@
 /** AgentEndpoints and CloudEndpoints. Whatever cannot be read makes the policy malformed, so that it denies. */
-import type { Endpoint, PolicySource } from "../model/objects.ts";
+import type { Endpoint } from "../model/objects.ts";
 import {
   choice,
   GUARD_UPSTREAM_ANNOTATION,
@@ -9,7 +9,7 @@ import {
 } from "./annotation.ts";
 import { describe, type Fields, field, isRecord, type Report, text } from "./fields.ts";
 import type { Metadata } from "./metadata.ts";
-import { malformed, policySource } from "./parse-policy-source.ts";
+import { type Malformed, malformed, policySource } from "./parse-policy-source.ts";
 
 export function parseAgentEndpoint(object: Fields, metadata: Metadata, report: Report): Endpoint {
   return parseEndpoint("AgentEndpoint", object, metadata, report);
@@ -49,8 +49,6 @@ function parseEndpoint(kind: Endpoint["kind"], object: Fields, metadata: Metadat
     guardUpstream,
   };
 }
-
-type Malformed = Extract<PolicySource, { kind: "malformed" }>;
 
 function upstreamUrl(spec: Fields, faults: Malformed[]): string | undefined {
   const url = field(field(spec, "upstream"), "url");

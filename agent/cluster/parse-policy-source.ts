@@ -2,6 +2,8 @@
 import type { PolicySource } from "../model/objects.ts";
 import { describe, type Fields, field, isRecord, text } from "./fields.ts";
 
+export type Malformed = Extract<PolicySource, { kind: "malformed" }>;
+
 const PATH = "spec.trafficPolicy";
 
 /** Reads `spec.trafficPolicy` and the deprecated `spec.trafficPolicyName`. */
@@ -53,6 +55,6 @@ function reference(name: unknown, path: string): PolicySource {
     : malformed(path, `is ${describe(name)}: write the name of an NgrokTrafficPolicy`);
 }
 
-export function malformed(path: string, message: string): Extract<PolicySource, { kind: "malformed" }> {
+export function malformed(path: string, message: string): Malformed {
   return { kind: "malformed", message, path };
 }

@@ -49,9 +49,7 @@ export function isOfConnection(name: string): boolean {
 }
 
 export function scopeOfReads(reads: ReadonlySet<string>): Scope {
-  const sources = new Set([...reads].map(sourceOf));
-  if (sources.has("connection")) return "dynamic";
-  return sources.has("pod") || sources.has("address") ? "pod" : "namespace";
+  return [...reads].some(isOfConnection) ? "dynamic" : subjectScope({ reads });
 }
 
 /** For whom verdicts are made beforehand: for each namespace or each pod. Of a dynamic policy as far as they can be. */

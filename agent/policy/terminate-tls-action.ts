@@ -39,7 +39,7 @@ export function parseTerminateTls(config: unknown, path: string, reading: Readin
   const pair = readPair(fields, path, reading);
   const authorities = readAuthorities(
     fields.mutual_tls_certificate_authorities,
-    childPath(path, KEYS[4]),
+    childPath(path, "mutual_tls_certificate_authorities"),
     reading,
   );
   const clients = readStrategy(fields, authorities.length > 0, path, reading);

@@ -13,15 +13,17 @@ export function failed({ handshake: _, ...ruling }: Ruling, error: string): Ruli
 
 /** TLS has been terminated because a policy said so. If none does any more, nobody has said where its plain text may go. */
 export function unlessForgotten(ruling: Ruling): Ruling {
-  const leadsOn = ruling.action === "allow" || ruling.action === "forward";
-  if (!leadsOn || ruling.endsTls === true) return ruling;
+  if (!leadsOn(ruling) || ruling.endsTls === true) return ruling;
   return failed(ruling, "no policy terminates TLS any more: it did when the connection began");
 }
 
 /** Where an allowed connection may go. */
-export function targetOf({ action, target }: Ruling): At | undefined {
-  const leadsOn = action === "allow" || action === "forward";
-  return leadsOn ? target : undefined;
+export function targetOf(ruling: Ruling): At | undefined {
+  return leadsOn(ruling) ? ruling.target : undefined;
+}
+
+function leadsOn({ action }: Ruling): boolean {
+  return action === "allow" || action === "forward";
 }
 
 /** What leads nowhere is a refusal, and says so. */
