@@ -1,5 +1,5 @@
 /** An agent that stands still, and whoever is in the middle of something with it: which of them it keeps, and for how long. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { AGENT_MAIN } from "../lab/agent.ts";
 import { pidsOf } from "../lab/cgroup.ts";
@@ -102,6 +102,13 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
   }
   const isBlocked = () =>
     pids("agent").some((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "blocked");
+  /** A signal is sent before it has arrived at every thread. */
+  const standsStill = () =>
+    pids("agent").every((pid) =>
+      readdirSync(`/proc/${pid}/task`).every((thread) =>
+        /^State:\s+T/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8")),
+      ),
+    );
 
   function start(kind: Kind, family: "IPv4" | "IPv6"): Client {
     const address = stage.service(`${SERVICES[kind]}.bank:80`)[family];
@@ -164,7 +171,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     const since = Date.now();
     signal(isStopped ? "SIGSTOP" : "SIGUSR2");
     try {
-      if (!isStopped) await stage.lab.waitFor("its event loop to be blocked", isBlocked);
+      await stage.lab.waitFor("it to stand still", isStopped ? standsStill : isBlocked);
       for (const client of [...plain, ...waiting]) client.tell();
       await areEnded(waiting, since);
       // The pump's threads go on where they are not stopped too.
