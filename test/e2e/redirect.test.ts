@@ -453,8 +453,10 @@ for index in range(2000):
         assert connection.recv(8) == b"ok"
 print("done")`;
     const running = client().exec(["python3", "-c", script]);
+    const ended = running.then(({ stderr }) => expect.fail(`it has ended: ${stderr}`));
+    ended.catch(() => {}); // as it does at last
     for (let index = 0; index < 2000; index++) {
-      const arrival = await listener.arrival();
+      const arrival = await Promise.race([listener.arrival(), ended]);
       expect(redirection.table.take(cookie, arrival.port, 4, sourceOf(arrival))?.source).toBe("127.0.0.1");
       listener.answer(arrival, "ok");
     }
