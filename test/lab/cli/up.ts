@@ -5,7 +5,7 @@ import { leftovers } from "../cleanup.ts";
 import { type EndpointSlice, keyOf, type Pod, type Service } from "../kube-objects.ts";
 import { liveOwner } from "../lock.ts";
 import { applyObjects, readManifests } from "../manifests.ts";
-import { type LabNames, labNames } from "../names.ts";
+import { DEFAULT_DRIVER, type LabNames, labNames } from "../names.ts";
 import { isStable, podState } from "../settled.ts";
 import { until } from "../until.ts";
 import { counted } from "./counted.ts";
@@ -31,12 +31,27 @@ export async function up(paths: readonly string[], options: DaemonOptions): Prom
 async function runningLab(names: LabNames, options: DaemonOptions): Promise<string> {
   const owner = liveOwner(names);
   if (owner?.url !== undefined) {
+    const fixed = startOptions(options);
+    if (fixed.length > 0) {
+      throw new Error(
+        `${names.name} runs already, and ${fixed.join(" and ")} is for the start alone: end it with \`down\` first`,
+      );
+    }
     progress(`${names.name} runs already`);
     return owner.url;
   }
   if (owner === undefined && leftovers(names).length > 0)
     progress(`removing what an earlier ${names.name} left behind`);
   return startDaemon(options, progress);
+}
+
+/** Those that a lab that runs cannot take any more, where they are not the defaults. */
+function startOptions({ agent, agentArgs, driver }: DaemonOptions): readonly string[] {
+  return [
+    ...(agent ? [] : ["--no-agent"]),
+    ...(agentArgs.length > 0 ? ["--agent-arg"] : []),
+    ...(driver === DEFAULT_DRIVER ? [] : ["--cgroup-driver"]),
+  ];
 }
 
 async function readyPods(client: ApiClient): Promise<Pod[]> {
@@ -94,7 +109,7 @@ function summary(names: LabNames, pods: readonly Pod[], services: readonly Servi
   ];
   return [
     "",
-    `${names.name} runs ${counted(pods.length - (agent ? 1 : 0), "pod")}${agent ? " and the agent" : ""}. Point kubectl at it:`,
+    `${names.name} runs ${counted(pods.length - (agent ? 1 : 0), "pod")}${agent ? " and the agent" : " and no agent"}. Point kubectl at it:`,
     "",
     `  export KUBECONFIG=${names.kubeconfig}`,
     "",
