@@ -5,11 +5,11 @@ import { leftovers } from "../cleanup.ts";
 import { type EndpointSlice, keyOf, type Pod, type Service } from "../kube-objects.ts";
 import { liveOwner } from "../lock.ts";
 import { applyObjects, readManifests } from "../manifests.ts";
-import { DEFAULT_DRIVER, type LabNames, labNames } from "../names.ts";
+import { type LabNames, labNames } from "../names.ts";
 import { isStable, podState } from "../settled.ts";
 import { until } from "../until.ts";
 import { counted } from "./counted.ts";
-import { type DaemonOptions, startDaemon } from "./daemon.ts";
+import { type DaemonOptions, startDaemon, startFlags } from "./daemon.ts";
 
 export async function up(paths: readonly string[], options: DaemonOptions): Promise<void> {
   const names = labNames(options.name);
@@ -31,10 +31,10 @@ export async function up(paths: readonly string[], options: DaemonOptions): Prom
 async function runningLab(names: LabNames, options: DaemonOptions): Promise<string> {
   const owner = liveOwner(names);
   if (owner?.url !== undefined) {
-    const fixed = startOptions(options);
-    if (fixed.length > 0) {
+    const late = startFlags(options).filter((flag) => !owner.flags?.includes(flag));
+    if (late.length > 0) {
       throw new Error(
-        `${names.name} runs already, and ${fixed.join(" and ")} is for the start alone: end it with \`down\` first`,
+        `${names.name} runs already, without ${late.join(" ")}: end it with \`down\` to start it so`,
       );
     }
     progress(`${names.name} runs already`);
@@ -43,15 +43,6 @@ async function runningLab(names: LabNames, options: DaemonOptions): Promise<stri
   if (owner === undefined && leftovers(names).length > 0)
     progress(`removing what an earlier ${names.name} left behind`);
   return startDaemon(options, progress);
-}
-
-/** Those that a lab that runs cannot take any more, where they are not the defaults. */
-function startOptions({ agent, agentArgs, driver }: DaemonOptions): readonly string[] {
-  return [
-    ...(agent ? [] : ["--no-agent"]),
-    ...(agentArgs.length > 0 ? ["--agent-arg"] : []),
-    ...(driver === DEFAULT_DRIVER ? [] : ["--cgroup-driver"]),
-  ];
 }
 
 async function readyPods(client: ApiClient): Promise<Pod[]> {
