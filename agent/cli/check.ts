@@ -168,7 +168,9 @@ function table(checks: readonly Check[]): string {
     .map(({ name }) => name);
   const end =
     missing.length === 0 ? "the agent can run here" : `the agent cannot run here: ${missing.join(", ")}`;
-  return `${lines.join("")}${end}\n`;
+  const asRoot =
+    missing.length > 0 && process.getuid?.() !== 0 ? "; this was tried without root: run it as root" : "";
+  return `${lines.join("")}${end}${asRoot}\n`;
 }
 
 function state({ ok, required, tried }: Check): string {

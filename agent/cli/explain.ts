@@ -39,7 +39,7 @@ address:port. --from is namespace/pod, or unresolved for a caller that cannot be
 The answer is for all connections of the caller, as the kernel keeps it; with --client-port or --at it is for one.
 
 Exit status: 0 it may connect, 1 it is denied, 2 wrong usage or nothing could be asked, 3 nothing guards it, 4 it hangs
-on what only a connection has (which is refused as long as there is no proxy).
+on what only a connection has, and the proxy decides.
 
 Examples:
   podgate explain --from sandbox/crawler --to ledger.payments:443
@@ -51,8 +51,8 @@ export function explainCommand(report: (status: number) => void): Command {
     .description(
       "Say whether a pod may connect to a destination: every guard, policy, rule and value behind it.",
     )
-    .requiredOption("--from <pod>", "the caller: namespace/pod, or unresolved")
-    .requiredOption("--to <destination>", "service.namespace[:port], namespace/pod:port or address:port")
+    .option("--from <pod>", "the caller: namespace/pod, or unresolved")
+    .option("--to <destination>", "service.namespace[:port], namespace/pod:port or address:port")
     .option("-f, --filename <path>", "a file, directory or - instead of a cluster; may be repeated", repeated)
     .option("-6, --ipv6", "dial the IPv6 address where there are both", false)
     .option("--client-port <port>", "ask about one connection, from this port of the caller", port)
@@ -66,7 +66,10 @@ export function explainCommand(report: (status: number) => void): Command {
     .addOption(kubeconfigOption())
     .addOption(contextOption())
     .addHelpText("after", HELP)
-    .action(async (flags: Flags) => {
+    .action(async (flags: Flags, command: Command) => {
+      // Commander says what is required before what is unknown, so of `--form` it would only say that --from is missing.
+      if (flags.from === undefined) command.error("error: required option '--from <pod>' not specified");
+      if (flags.to === undefined) command.error("error: required option '--to <destination>' not specified");
       const explanation = await answer(flags).catch((error: Error) => error);
       if (explanation instanceof Error) {
         process.stderr.write(`podgate: ${explanation.message}\n`);

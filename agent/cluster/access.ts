@@ -86,7 +86,14 @@ export async function kubeconfigAccess(path?: string, context?: string): Promise
     return config;
   };
   const first = load();
-  const server = first.getCurrentCluster()?.server;
+  const cluster = first.getCurrentCluster();
+  const server = cluster?.server;
+  // What client-node makes up where there is no kubeconfig: nobody means it.
+  if (path === undefined && cluster?.name === "cluster" && server === "http://localhost:8080") {
+    throw new Error(
+      "find the API server: there is no kubeconfig: set $KUBECONFIG, write ~/.kube/config or give --kubeconfig",
+    );
+  }
   if (server === undefined) {
     throw new Error(
       `read kubeconfig ${path ?? "from its default place"}: its current context names no cluster: choose one with "kubectl config use-context"`,

@@ -22,8 +22,8 @@ export class NetnsScan {
   #last: readonly TaskNetns[] = [];
 
   /** @throws NativeError where the kernel cannot: then namespaces are no evidence and cgroups decide alone. */
-  constructor(native: Native, cgroupRoot: string) {
-    const object = new native.BpfObject(objectPath("netns"));
+  constructor(native: Native, cgroupRoot: string, path = objectPath("netns")) {
+    const object = new native.BpfObject(path);
     try {
       object.setGlobal("kubepods_cgroup", encodeU64(native.cgroupId(cgroupRoot)));
       object.load();

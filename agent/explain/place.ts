@@ -73,12 +73,18 @@ function servicePort(service: Service, port: string | undefined): number | Error
   );
 }
 
-function podPlace({ snapshot }: World, key: string, port: string | undefined, family: Family): Found {
-  const pod = snapshot.localPods.find((each) => nameKey(each) === key);
-  if (pod === undefined) return new Error(`there is no pod ${key}`);
+function podPlace(world: World, key: string, port: string | undefined, family: Family): Found {
+  const pod = world.snapshot.localPods.find((each) => nameKey(each) === key);
+  if (pod === undefined) return new Error(`there is no pod ${key}${asService(world, key)}`);
   const address = preferred(pod.ips, family);
   if (address === undefined) return new Error(`pod ${key} has no address yet`);
   return numbered(port, (number) => ({ address, port: number }));
+}
+
+/** A Service written as a pod is. */
+function asService({ guardSet }: World, key: string): string {
+  const service = guardSet.routes.services.get(key);
+  return service === undefined ? "" : `: write the Service as ${service.name}.${service.namespace}`;
 }
 
 function numbered(port: string | undefined, found: (port: number) => Found): Found {

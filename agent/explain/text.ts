@@ -130,12 +130,19 @@ function ruleLines({ index, name, state, expressions, actions }: RuleTrace): rea
   const head = `${mark} ${title}  ${STATES[state]}  ${actions.join(", ")}`;
   return [
     head,
-    ...(state === "not-reached" ? [] : expressions.flatMap(expressionLines).map((line) => `    ${line}`)),
+    ...(state === "not-reached"
+      ? []
+      : expressions.flatMap((each) => expressionLines(each, state)).map((line) => `    ${line}`)),
   ];
 }
 
-function expressionLines({ text, value, error, operands }: ExpressionTrace): readonly string[] {
-  const result = value === undefined ? (error === undefined ? "-" : "error") : `${value}`;
+function expressionLines(
+  { text, value, error, operands }: ExpressionTrace,
+  state: RuleTrace["state"],
+): readonly string[] {
+  // Of an undecided rule the error says only what is not known yet.
+  const failed = state === "undecided" ? "?" : "error";
+  const result = value === undefined ? (error === undefined ? "-" : failed) : `${value}`;
   // A block of YAML may be over several lines.
   const lines = [`${result.padEnd(5)}  ${text.trim().replace(/\s*[\r\n]\s*/g, " ")}`];
   for (const operand of operands) lines.push(`       ${operand.name} = ${operand.value}`);

@@ -57,6 +57,8 @@ export function policyTexts(
   return [...inline, ...snapshot.trafficPolicies.map(({ value }) => ({ value, path: REFERENCED_PATH }))];
 }
 
+const FAULTS_LENGTH = 600;
+
 /** Reads every policy; remembers in `lastValid` those that are valid and forgets those of objects that are gone. */
 export function resolvePolicies(
   snapshot: Pick<Snapshot, "endpoints" | "connectionPolicies" | "trafficPolicies">,
@@ -121,7 +123,15 @@ function parsed(
 ): Current {
   const result = read(value, path);
   if (result.ok) return checked(object, result.policy, value, result.warnings);
-  return invalid(where + result.diagnostics.map(formatDiagnostic).join("; "), result.readsPod);
+  return invalid(where + faultText(result.diagnostics.map(formatDiagnostic)), result.readsPod);
+}
+
+/** As many faults as leave room, in a condition's message, for what comes of them. */
+function faultText(faults: readonly string[]): string {
+  const shown = faults.filter((_, index) => faults.slice(0, index + 1).join("; ").length <= FAULTS_LENGTH);
+  const first = shown.length === 0 ? faults.slice(0, 1) : shown;
+  const more = faults.length - first.length;
+  return [...first, ...(more > 0 ? [`and ${more} more, which podgate lint lists`] : [])].join("; ");
 }
 
 function checked(

@@ -27,8 +27,12 @@ function terminateTlsFault(
   object: PolicyObject & { readonly url?: string },
   { rules }: Policy,
 ): string | undefined {
-  const url = object.url === undefined ? undefined : parseForwardUrl(object.url);
-  const scheme = url === undefined || url instanceof Error ? undefined : url.scheme;
+  // Its Services have no scheme: nothing says that what is spoken there is TLS.
+  if (object.url === undefined) {
+    return `terminate-tls is not for a ${object.kind}: write the policy in an AgentEndpoint or CloudEndpoint with a tls url`;
+  }
+  const url = parseForwardUrl(object.url);
+  const scheme = url instanceof Error ? undefined : url.scheme;
   if (scheme !== "https" && scheme !== "tls") {
     return "terminate-tls is for endpoints with an https or tls url: change the url or remove the action";
   }

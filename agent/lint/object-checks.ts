@@ -79,20 +79,34 @@ const SPEC_FIELDS: Readonly<Record<string, readonly string[]>> = {
   ConnectionPolicy: ["targetRefs", "trafficPolicy", "mode", "onAgentDown"],
 };
 
-/** A misspelt `trafficPolicy` leaves an endpoint without one, and an API server drops it without a word. */
+/** Fields beside `spec`, of every kind. */
+const OBJECT_FIELDS: readonly string[] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/** A misspelt or misplaced `trafficPolicy` leaves an endpoint without one, and an API server may drop it without a word. */
 function unknownFields({ kind, manifest }: ReadObject): readonly Diagnostic[] {
   const known = SPEC_FIELDS[kind];
-  const spec = field(manifest.value, "spec");
-  if (known === undefined || !isRecord(spec)) return [];
-  return Object.keys(spec)
-    .filter((key) => !known.includes(key))
-    .map((key) =>
-      error(
-        "PODGATE_UNKNOWN_FIELD",
-        childPath("spec", key),
-        `${kind} has no field \`${key}\`: use ${known.join(", ")} or remove it`,
-      ),
-    );
+  if (known === undefined) return [];
+  const outside = unknownKeys(manifest.value, OBJECT_FIELDS).map((key) =>
+    error(
+      "PODGATE_UNKNOWN_FIELD",
+      childPath("", key),
+      known.includes(key)
+        ? `\`${key}\` is outside spec, where nobody reads it: indent it to be in spec`
+        : `${kind} has no field \`${key}\` beside spec: remove it`,
+    ),
+  );
+  const inside = unknownKeys(field(manifest.value, "spec"), known).map((key) =>
+    error(
+      "PODGATE_UNKNOWN_FIELD",
+      childPath("spec", key),
+      `${kind} has no field \`${key}\`: use ${known.join(", ")} or remove it`,
+    ),
+  );
+  return [...outside, ...inside];
+}
+
+function unknownKeys(value: unknown, known: readonly string[]): readonly string[] {
+  return isRecord(value) ? Object.keys(value).filter((key) => !known.includes(key)) : [];
 }
 
 /** As the custom resource definition demands: an API server refuses them. */

@@ -9,6 +9,10 @@ import { parseText, type TypedTemplate } from "./template.ts";
 
 const UNREADABLE_CONFIG = "ERR_NGROK_2203";
 const INVALID_CONFIG = "ERR_NGROK_2204";
+/** It is mostly a file's name, as other programs take it. */
+const NO_KEY = "it is no private key in PEM: write its text (-----BEGIN PRIVATE KEY-----), not a file's name";
+const NO_CERTIFICATE =
+  "it is no certificate in PEM: write its text (-----BEGIN CERTIFICATE-----), not a file's name";
 
 /** What the policy depends on, in `reads`: whoever has no proxy cannot carry it out. */
 export const TERMINATE_TLS = "terminate-tls";
@@ -140,10 +144,10 @@ function readPair(fields: Fields, path: string, reading: Reading): Action["pair"
   if (key.constant === undefined || certificate.constant === undefined) return { key, certificate };
   const fault = pairFault(String(certificate.constant.value), String(key.constant.value));
   if (fault?.key === true) {
-    report.error(INVALID_CONFIG, keyPath, "it is no private key in PEM: write one");
+    report.error(INVALID_CONFIG, keyPath, NO_KEY);
   }
   if (fault?.certificate === true) {
-    report.error(INVALID_CONFIG, certificatePath, "it is no certificate in PEM: write one");
+    report.error(INVALID_CONFIG, certificatePath, NO_CERTIFICATE);
   }
   if (fault !== undefined && fault.key !== true && fault.certificate !== true) {
     const message = "it is not of server_private_key: write the certificate that was made for that key";
@@ -185,7 +189,7 @@ function readAuthority(item: unknown, path: string, reading: Reading): Template 
   const known = typeof item === "string" && item.startsWith("ca_");
   const message = known
     ? "an id names a certificate in ngrok's cloud, which nothing here asks: write the certificate itself in PEM"
-    : "it is no certificate in PEM: write one";
+    : NO_CERTIFICATE;
   reading.report.error(INVALID_CONFIG, path, message);
   return undefined;
 }

@@ -75,7 +75,7 @@ function readDocument(document: Document.Parsed, text: string, positionOf: Posit
     severity: "error",
     code: "PODGATE_YAML_SYNTAX",
     path: "",
-    message: `read as YAML: ${error.message}`,
+    message: `read as YAML: ${error.message}${advice(error)}`,
     position: positionOf(error.pos[0]),
     span: { start: error.pos[0], end: Math.max(error.pos[1], error.pos[0] + 1) },
   }));
@@ -96,6 +96,17 @@ function readDocument(document: Document.Parsed, text: string, positionOf: Posit
   }
   const span = (path: string, range?: Diagnostic["range"]) => spanOf(document, text, path, range);
   return { value, diagnostics, span, positionOf, locate: (path) => positionOf(span(path).start) };
+}
+
+/** An expression without quotes is the likeliest of what YAML cannot read in a policy; the next is a slip in a line's start. */
+function advice({ code, message }: Document.Parsed["errors"][number]): string {
+  if (message === "Sequence item without - indicator") return ": indent the line like those it belongs to";
+  if (code === "TAB_AS_INDENT") return ": indent with spaces";
+  const unquoted =
+    code === "BAD_SCALAR_START" ||
+    message === "Unexpected scalar at node end" ||
+    message.endsWith("between flow sequence items");
+  return unquoted ? ": quote the whole expression ('...')" : "";
 }
 
 /**

@@ -29,7 +29,7 @@ const COLUMNS: readonly Column[] = [
   { title: "FROM", width: 24, cell: ({ pod }) => (pod ? `${pod.namespace}/${pod.name}` : "unresolved") },
   { title: "TO", width: 24, cell: (line) => route(line) },
   { title: "VERDICT", width: 7, cell: verdict, colour: verdictColour },
-  { title: "REASON", width: 8, cell: ({ reason }) => reason },
+  { title: "REASON", width: 12, cell: ({ reason }) => reason },
   {
     title: "PROCESS",
     width: 12,

@@ -69,7 +69,7 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(own.filter((id) => namespaces().includes(id) && !before.includes(id))).toHaveLength(3);
     expect(stdout).toContain(`export KUBECONFIG=/run/${NAME}/kubeconfig`);
     expect(stdout).toContain("3 of 3 pods ready");
-    expect(stdout).toContain(`${NAME} runs 3 pods. `);
+    expect(stdout).toContain(`${NAME} runs 3 pods and no agent. `);
     const tries = stdout.split("Try:\n")[1]?.trim().split("\n") ?? [];
     expect(tries).toHaveLength(3);
     const dial = lab("exec", "shop/cart", "--", "curl", "-sS", "-m", "5", "http://ledger.payments");
@@ -168,6 +168,10 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(up(FIXTURE).stdout).toContain("runs already");
     expect(liveOwner(labNames(NAME))?.pid).toBe(pid);
     expect(lab("exec", "shop/cart", "--", "true").status).toBe(0);
+    expect(lab("up", "--no-agent", "--cgroup-driver", "cgroupfs")).toMatchObject({
+      status: 1,
+      stderr: `lab: ${NAME} runs already, without --cgroup-driver=cgroupfs: end it with \`down\` to start it so\n`,
+    });
   });
 
   test("after kill -9 of its process, down cleans up, and so does the next up", () => {

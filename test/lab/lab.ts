@@ -33,6 +33,8 @@ export interface LabOptions {
   readonly failed?: (what: string, error: unknown) => void;
   /** This process runs nothing else, so `down` may end it. */
   readonly daemon?: boolean;
+  /** For the next `up` to compare: see `Owner`. */
+  readonly flags?: readonly string[];
 }
 
 const CRDS = fileURLToPath(new URL("../../charts/podgate/crds", import.meta.url));
@@ -49,7 +51,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   mkdirSync(names.runDir, { mode: 0o700 });
   const lab = new Lab(names, options);
   try {
-    claim(names, { daemon: options.daemon ?? false });
+    claim(names, { daemon: options.daemon ?? false, flags: options.flags ?? [] });
     await lab.start();
     return lab;
   } catch (error) {
@@ -125,7 +127,8 @@ export class Lab {
       failed: (what, error) => this.#fail(what, error),
     });
     await this.#controllers.start();
-    claim(this.names, { daemon: this.#options.daemon ?? false, url: this.#api.url });
+    const { daemon = false, flags = [] } = this.#options;
+    claim(this.names, { daemon, flags, url: this.#api.url });
   }
 
   /** Creates or updates objects, or those of a YAML text. Does not wait for what comes of them: see `settled`. */

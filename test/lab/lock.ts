@@ -8,6 +8,8 @@ export interface Owner {
   readonly startTime: string;
   /** Set by `up`: others may send it SIGTERM. */
   readonly daemon: boolean;
+  /** Options of `up` that hold from the start to the end. */
+  readonly flags?: readonly string[];
   readonly url?: string;
 }
 

@@ -6,7 +6,7 @@ import { exec } from "./cli/exec.ts";
 import { status } from "./cli/status.ts";
 import { up } from "./cli/up.ts";
 import { requireRoot } from "./machine.ts";
-import { type CgroupDriver, DEFAULT_LAB } from "./names.ts";
+import { type CgroupDriver, DEFAULT_DRIVER, DEFAULT_LAB } from "./names.ts";
 
 const EXAMPLES = `
 Examples:
@@ -51,7 +51,7 @@ program
   .addOption(
     new Option("--cgroup-driver <driver>", "layout of the pods' cgroups")
       .choices(["systemd", "cgroupfs"])
-      .default("systemd"),
+      .default(DEFAULT_DRIVER),
   )
   .action((files: string[], flags: UpFlags) => {
     const options = {

@@ -6,6 +6,7 @@ export const DEFAULT_LAB = "podgate-lab";
 
 /** How kubelet arranges pods' cgroups; its `--cgroup-driver`. */
 export type CgroupDriver = "systemd" | "cgroupfs";
+export const DEFAULT_DRIVER: CgroupDriver = "systemd";
 
 export interface LabNames {
   /** `podgate-lab` or `podgate-lab-<suffix>`. */

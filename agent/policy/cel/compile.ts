@@ -85,6 +85,9 @@ function faultOf(thrown: unknown): ExpressionFault {
 
 /** CEL has the doubled operators alone, and who writes one of these meant that. */
 function explain(complaint: string): string {
+  if (/^no such overload: \S+ (==|!=|<=?|>=?) \S+$/.test(complaint)) {
+    return `${complaint}: make both sides one type`;
+  }
   const [, operator] = /^unexpected character: '?([=&|])'?$/.exec(complaint) ?? [];
   return operator === undefined ? complaint : `\`${operator}\` is no operator: write ${operator}${operator}`;
 }

@@ -19,7 +19,9 @@ export function refusal(words: readonly string[], environment: Environment): str
 export function missingVariable(words: readonly string[], environment: Environment): string {
   const why = refusal(words, environment);
   if (why !== undefined) return why;
-  return `there is no variable \`${words.join(".")}\`: use one of ${namesNear(words, environment).join(", ")}`;
+  // A word alone is mostly a text whose quotation marks were forgotten.
+  const quoted = words.length === 1 ? `, or "${words[0]}" if it is a text` : "";
+  return `there is no variable \`${words.join(".")}\`: use one of ${namesNear(words, environment).join(", ")}${quoted}`;
 }
 
 /** What there is instead: everything in the group that was meant, or, where that is much, the names directly in it. */

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { appendFileSync, existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { startLab } from "../lab.ts";
-import { type CgroupDriver, type LabNames, labNames } from "../names.ts";
+import { type CgroupDriver, DEFAULT_DRIVER, type LabNames, labNames } from "../names.ts";
 
 export interface DaemonOptions {
   readonly name: string;
@@ -11,6 +11,15 @@ export interface DaemonOptions {
   readonly agent: boolean;
   /** More of the agent's command line. */
   readonly agentArgs: readonly string[];
+}
+
+/** The options that a lab takes at its start alone, as they are written; not those that are the defaults. */
+export function startFlags({ agent, agentArgs, driver }: DaemonOptions): readonly string[] {
+  return [
+    ...(agent ? [] : ["--no-agent"]),
+    ...agentArgs.map((argument) => `--agent-arg=${argument}`),
+    ...(driver === DEFAULT_DRIVER ? [] : [`--cgroup-driver=${driver}`]),
+  ];
 }
 
 /** What the daemon tells `up` while that waits. */
@@ -52,6 +61,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     name: options.name,
     driver: options.driver,
     daemon: true,
+    flags: startFlags(options),
     progress: (line) => say({ kind: "progress", line }),
     failed: (what, error) => note(labNames(options.name), what, error),
   });

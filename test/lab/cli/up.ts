@@ -9,7 +9,7 @@ import { type LabNames, labNames } from "../names.ts";
 import { isStable, podState } from "../settled.ts";
 import { until } from "../until.ts";
 import { counted } from "./counted.ts";
-import { type DaemonOptions, startDaemon } from "./daemon.ts";
+import { type DaemonOptions, startDaemon, startFlags } from "./daemon.ts";
 
 export async function up(paths: readonly string[], options: DaemonOptions): Promise<void> {
   const names = labNames(options.name);
@@ -31,6 +31,12 @@ export async function up(paths: readonly string[], options: DaemonOptions): Prom
 async function runningLab(names: LabNames, options: DaemonOptions): Promise<string> {
   const owner = liveOwner(names);
   if (owner?.url !== undefined) {
+    const late = startFlags(options).filter((flag) => !owner.flags?.includes(flag));
+    if (late.length > 0) {
+      throw new Error(
+        `${names.name} runs already, without ${late.join(" ")}: end it with \`down\` to start it so`,
+      );
+    }
     progress(`${names.name} runs already`);
     return owner.url;
   }
@@ -94,7 +100,7 @@ function summary(names: LabNames, pods: readonly Pod[], services: readonly Servi
   ];
   return [
     "",
-    `${names.name} runs ${counted(pods.length - (agent ? 1 : 0), "pod")}${agent ? " and the agent" : ""}. Point kubectl at it:`,
+    `${names.name} runs ${counted(pods.length - (agent ? 1 : 0), "pod")}${agent ? " and the agent" : " and no agent"}. Point kubectl at it:`,
     "",
     `  export KUBECONFIG=${names.kubeconfig}`,
     "",

@@ -40,6 +40,7 @@ describe("the exit status is the answer:", () => {
 
   test.each([
     [["--from", "a/b"], /required option '--to/],
+    [["--form", "a/b", "--to", "c.d"], /unknown option '--form'.*Did you mean --from/],
     [["--from", "a/b", "--to", "c.d", "-f", "/nowhere.yaml"], /read \/nowhere\.yaml: ENOENT/],
     [["--from", "a/b", "--to", "c.d", "--kubeconfig", "/nowhere"], /read kubeconfig \/nowhere/],
     [["--from", "a/b", "--to", "c.d", "--client-port", "0"], /use a port from 1 to 65535/],

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type Access, findAccess, inClusterAccess, kubeconfigAccess } from "../../../agent/cluster/access.ts";
 import { Api } from "../../../agent/cluster/api.ts";
 import { ApiError } from "../../../agent/cluster/api-error.ts";
@@ -269,5 +269,12 @@ describe("kubeconfig", () => {
     const path = await kubeconfig("https://192.0.2.1", {});
     await writeFile(path, "clusters: []");
     await expect(kubeconfigAccess(path)).rejects.toThrow("its current context names no cluster");
+  });
+
+  test("that is nowhere is asked for, instead of an API server nobody meant", async () => {
+    vi.stubEnv("KUBECONFIG", undefined);
+    vi.stubEnv("HOME", "/nonexistent");
+    await expect(kubeconfigAccess()).rejects.toThrow("there is no kubeconfig: set $KUBECONFIG");
+    vi.unstubAllEnvs();
   });
 });

@@ -36,6 +36,7 @@ test("more processes than fit leave what was known, and do not stop who asks", (
   const scan = new NetnsScan(
     kernel(() => answer()),
     "/cg",
+    "netns.bpf.o",
   );
   const cookies = () => scan.read().map(({ cookie }) => cookie);
   expect(cookies()).toEqual([7n, 8n]);

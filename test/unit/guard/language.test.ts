@@ -395,7 +395,11 @@ describe("terminate-tls", () => {
   });
 
   test("makes a ConnectionPolicy invalid too", () => {
-    expect(guarded(rules).outcome(payments, V4)).toBe("deny policy-invalid");
+    const cluster = guarded(rules);
+    expect(cluster.outcome(payments, V4)).toBe("deny policy-invalid");
+    expect(cluster.set.conditions[0]?.message).toMatch(
+      /^terminate-tls is not for a ConnectionPolicy: write the policy in an AgentEndpoint or CloudEndpoint with a tls url/,
+    );
   });
 });
 

@@ -101,6 +101,15 @@ describe("trust test 23: an edit that breaks a valid policy", () => {
     expect(fixed.condition(key)).toMatchObject({ accepted: true, generation: 3 });
   });
 
+  test("of many faults the message leaves room for what comes of them", () => {
+    const rules = Array.from({ length: 40 }, (_, index) => ({ actions: [{ type: `nothing-${index}` }] }));
+    const { message } = new Cluster({ services, endpoints: [edge(inline(rules))] }).condition(key);
+    expect(message).toMatch(
+      /nothing-0.*; and \d+ more, which podgate lint lists; until then every connection it guards is denied$/,
+    );
+    expect(message.length).toBeLessThan(1024);
+  });
+
   test.each<[string, PolicySource]>([
     ["a syntax error", broken],
     ["a reference to nothing", reference("gone")],

@@ -182,6 +182,30 @@ describe("a ConnectionPolicy", () => {
   });
 });
 
+describe("a slip of indentation", () => {
+  const misplaced = (key: string) =>
+    lintText(
+      `apiVersion: ngrok.k8s.ngrok.com/v1alpha1\nkind: AgentEndpoint\nmetadata: {name: a, namespace: b}\nspec: {url: "http://c.b", upstream: {url: "http://c.b"}, bindings: [kubernetes]}\n${key}:\n  inline: {on_tcp_connect: [{actions: [{type: deny}]}]}\n`,
+    ).map(({ code, message, position }) => [code, position.line, message]);
+
+  it("that leaves the policy beside spec is an error: nobody would be refused", () => {
+    expect(misplaced("trafficPolicy")).toEqual([
+      [
+        "PODGATE_UNKNOWN_FIELD",
+        5,
+        "`trafficPolicy` is outside spec, where nobody reads it: indent it to be in spec",
+      ],
+    ]);
+  });
+
+  it("or any other field there, too", () => {
+    expect(misplaced("policy")).toEqual([
+      ["PODGATE_UNKNOWN_FIELD", 5, "AgentEndpoint has no field `policy` beside spec: remove it"],
+    ]);
+    expect(misplaced("status")).toEqual([]);
+  });
+});
+
 describe("a document", () => {
   it("that says nothing is an error where its file was named", () => {
     expect(told("replicas: 3\n")).toEqual(["error PODGATE_UNKNOWN_DOCUMENT 1: replicas"]);

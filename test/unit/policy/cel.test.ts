@@ -77,7 +77,7 @@ describe("an expression is refused", () => {
     ["conn.bytes_in > 1", "(no bytes have moved at on_tcp_connect)"],
     ['req.method == "GET"', "(it belongs to HTTP requests, and on_tcp_connect runs before there is one)"],
     ['vars.x == ""', "(no set-vars action before it sets it)"],
-    ["foo", "there is no variable `foo`: use one of conn, endpoint, time"],
+    ["foo", 'there is no variable `foo`: use one of conn, endpoint, time, or "foo" if it is a text'],
     ["cel.bind(x, true, x)", "there is no variable `cel.bind`"],
     [`${M}.name.matchesRe2("a")`, "there is no function `matchesRe2`"],
     [`${M}.name.nosuch()`, "there is no function `nosuch`"],

@@ -62,8 +62,8 @@ describe("the configuration of terminate-tls", () => {
     const secret = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----";
     const faults = check({ server_private_key: secret, server_certificate: "hunter2" });
     expect(faults).toEqual([
-      "server_private_key: it is no private key in PEM: write one",
-      "server_certificate: it is no certificate in PEM: write one",
+      "server_private_key: it is no private key in PEM: write its text (-----BEGIN PRIVATE KEY-----), not a file's name",
+      "server_certificate: it is no certificate in PEM: write its text (-----BEGIN CERTIFICATE-----), not a file's name",
     ]);
     expect(JSON.stringify(faults)).not.toContain("hunter2");
   });

@@ -76,6 +76,11 @@ describe("a policy file", () => {
 
   it.each([
     ["a: [\n", /^f:\d+:\d+: PODGATE_YAML_SYNTAX: read as YAML: /],
+    ['a:\n  - "x" in y\n', /Unexpected scalar at node end: quote the whole expression \('\.\.\.'\)$/],
+    ["a: [x in ['y']]\n", /between flow sequence items: quote the whole expression/],
+    ["a:\n  - @x\n", /reserved character @: quote the whole expression/],
+    ["a:\n  - b: 1\n   c: 2\n", /^f:3:1: .*without - indicator: indent the line like those it belongs to$/],
+    ["a:\n  - b: 1\n\tc: 2\n", /: indent with spaces$/],
     ["a: 1\na: 2\n", /^f:2:1: PODGATE_YAML_SYNTAX: read as YAML: Map keys must be unique/],
   ])("that is broken (%j) has no value, and says where", (text, message) => {
     const [document] = readPolicyFile(text, "f");

@@ -61,7 +61,7 @@ describe("a name is refused", () => {
 
 describe("a type is refused", () => {
   it.each<[string, string]>([
-    ["conn.client_port == conn.client_ip", "no such overload: int == string"],
+    ["conn.client_port == conn.client_ip", "no such overload: int == string: make both sides one type"],
     ["conn.ts.start > 1", "no such overload"],
     ["conn.pod.annotations[1] == 1", "no such overload"],
     ['conn.pod.tags["a"] == ""', "list index must be int, got 'string'"],
