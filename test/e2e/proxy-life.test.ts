@@ -48,10 +48,12 @@ beforeAll(async () => {
   if (obstacle() !== undefined) return;
   stage = await openStage("proxylife", [
     namespaces("bank", "shop"),
-    server("bank", "open"),
+    ["open", "hole"].flatMap((name) => server("bank", name)),
     ["client", "greedy"].map((name) => pod("shop", name)) as KubeObject[],
-    [guard("bank", "open", [denyWhere("conn.client_port == 1")])] as KubeObject[],
+    ["open", "hole"].map((name) => guard("bank", name, [denyWhere("conn.client_port == 1")])),
   ]);
+  const lost = "table inet lost { chain input { type filter hook input priority 0; tcp flags syn drop; }; }";
+  await must(["nsenter", `--net=${stage.pod("bank/hole").netns}`, "nft", lost]);
 });
 
 afterAll(async () => {
@@ -240,6 +242,67 @@ say(outcome(lambda: each.connect((arguments[0], 80))))`,
     greedy.end();
     await nft("delete table inet lost");
     await serves("shop/greedy");
+  });
+
+  test("44: lets so many wait for a server that does not answer, of one pod and of all, and no more", async () => {
+    await stage.startAgent(
+      ...["--proxy-pending-per-pod", "4", "--proxy-pending-in-all", "6"],
+      ...["--connect-timeout", "60s", "--drain-timeout", "0"],
+    );
+    await serves();
+    await serves("shop/greedy");
+    const wait = (from: string, attempts: number) =>
+      startPython<[number, number]>(
+        stage.pod(from),
+        `
+made = []
+for number in range(int(arguments[1])):
+    each = outcome(lambda: connect(arguments[0], 80))
+    if not isinstance(each, str): made.append(each)
+    time.sleep(0.05)
+def waits(each):
+    each.settimeout(0.05)
+    return outcome(lambda: each.recv(1)) == "timed out"
+say([len(made), sum(waits(each) for each in made)])
+sys.stdin.readline()`,
+        stage.service("hole.bank:80").IPv4,
+        attempts,
+      );
+    const line = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    const overLimit = both({ saw: "EPERM", line });
+    const greedy = wait("shop/greedy", 20);
+    expect((await greedy.next())[1]).toBe(4);
+    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(overLimit);
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
+    const other = wait("shop/client", 2);
+    expect(await other.next()).toEqual([2, 2]);
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(overLimit);
+    greedy.end();
+    other.end();
+  });
+
+  test("ends proxied connections that are idle for as long as it is told, and no others", async () => {
+    await stage.startAgent("--idle-timeout", "1s", "--drain-timeout", "0");
+    await serves();
+    const { said } = await python<[string, number]>(
+      stage.pod("shop/client"),
+      `
+quiet, busy = connect(arguments[0], 80), connect(arguments[0], 80)
+def talk(made):
+    made.sendall(b"hello\\n")
+    return made.recv(200).decode().split(" ")[0]
+talk(quiet)
+start = time.monotonic()
+while time.monotonic() - start < 2.5 and not select.select([quiet], [], [], 0.2)[0]: talk(busy)
+after = time.monotonic() - start
+quiet.settimeout(0)
+say([outcome(lambda: quiet.recv(1).decode()), after])
+time.sleep(0.7)
+say([outcome(lambda: talk(busy)), 0])`,
+      open(),
+    );
+    expect(said.map(([saw]) => saw)).toEqual(["ECONNRESET", "bank/open"]);
+    expect(said[0]?.[1]).toBeGreaterThan(0.9);
   });
 
   test("44: has room for so many connections of all pods together, and again when they end", async () => {
