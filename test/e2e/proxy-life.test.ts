@@ -5,8 +5,8 @@ import { pidsOf } from "../lab/cgroup.ts";
 import { must } from "../lab/command.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
-import { allowed, both } from "./support/attempt.ts";
-import { denyWhere } from "./support/endpoints.ts";
+import { allowed, both, denied } from "./support/attempt.ts";
+import { denyAll, denyWhere } from "./support/endpoints.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
 import { HOLD, python, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
@@ -42,15 +42,18 @@ const BLOCKABLE = encodeURIComponent(
   `process.on("SIGUSR2", () => { const end = Date.now() + ${4 * AGENT_DOWN_MS}; while (Date.now() < end); });`,
 );
 
+const undecided = denyWhere("conn.client_port == 1");
+
 let stage: Stage;
 
 beforeAll(async () => {
   if (obstacle() !== undefined) return;
   stage = await openStage("proxylife", [
     namespaces("bank", "shop"),
-    ["open", "hole"].flatMap((name) => server("bank", name)),
+    ["open", "hole", "lenient"].flatMap((name) => server("bank", name)),
     ["client", "greedy"].map((name) => pod("shop", name)) as KubeObject[],
-    ["open", "hole"].map((name) => guard("bank", name, [denyWhere("conn.client_port == 1")])),
+    ["open", "hole"].map((name) => guard("bank", name, [undecided])),
+    [guard("bank", "lenient", [undecided], { onAgentDown: "Allow" })],
   ]);
   const lost = "table inet lost { chain input { type filter hook input priority 0; tcp flags syn drop; }; }";
   await must(["nsenter", `--net=${stage.pod("bank/hole").netns}`, "nft", lost]);
@@ -72,24 +75,35 @@ async function endAgent(): Promise<void> {
   for (const { metadata } of agents) await stage.lab.deletePod("podgate-system", metadata.name);
 }
 
-async function hold(from = "shop/client") {
-  const held = startPython<string>(stage.pod(from), HOLD, open());
-  expect(await held.next()).toMatch(/^bank\/open /);
+async function hold(from = "shop/client", to = "open") {
+  const held = startPython<string>(stage.pod(from), HOLD, stage.service(`${to}.bank:80`).IPv4);
+  expect(await held.next()).toMatch(`bank/${to} `);
   return held;
 }
 
 describe.skipIf(obstacle() !== undefined)("an agent", () => {
   afterEach(endAgent, 30_000);
 
-  test("that is told to stop lets open connections end, and no new ones begin", async () => {
+  test("that is told to stop lets open connections end, and is not waited for by new ones", async () => {
     await stage.startAgent("--drain-timeout", "8s");
     await serves();
     const held = await hold();
+    const later = await hold("shop/client", "lenient");
     let stopped = false;
     const stopping = endAgent().then(() => {
       stopped = true;
     });
-    await stage.until("shop/client", "open.bank:80", both({ saw: "EPERM" }));
+    await stage.until("shop/client", "open.bank:80", both(denied({ reason: "agent-down" })));
+    const passed = both(allowed("bank/lenient", { reason: "agent-down" }));
+    expect(await stage.dial("shop/client", "lenient.bank:80")).toMatchObject(passed);
+    // What is forbidden meanwhile ends at once.
+    await stage.lab.apply([guard("bank", "lenient", [denyAll], { onAgentDown: "Allow" })]);
+    await stage.until("shop/client", "lenient.bank:80", both(denied()));
+    await stage.lab.waitFor("its end", async () =>
+      verdictLines(await stage.log()).some(({ reason, layer }) => reason === "revoked" && layer === "proxy"),
+    );
+    later.tell();
+    expect(await later.next()).toBe("ECONNRESET");
     held.tell();
     expect(await held.next()).toMatch(/^bank\/open /);
     expect(stopped).toBe(false);
