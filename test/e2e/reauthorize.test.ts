@@ -186,11 +186,12 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
     const expectRevoked = async (
       { forbidden, lasting, before }: Awaited<ReturnType<typeof openHundred>>,
       change: () => Promise<void>,
+      ending = ABORTED,
     ) => {
       await change();
       const began = Date.now();
       const lines = await revoked(before, 37);
-      expect(await talks(forbidden)).toEqual(all(37, ABORTED));
+      expect(await talks(forbidden)).toEqual(all(37, ending));
       console.log(`37 of 100 closed ${took(lines, began)} ms after the change`);
       expect(took(lines, began)).toBeLessThan(1000);
       expect(await talks(lasting)).toEqual(all(63, "ok"));
@@ -213,6 +214,19 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
       await expectRevoked(hundred, () => annotate("yes"));
       await annotate("no");
       await stage.until("foes/a", "ledger.vault:80", { IPv4: { saw: "vault/ledger" } });
+    });
+
+    test("34: through the proxy, by an edit: those are closed in under a second, each with its line, and 63 flow on", async () => {
+      const never = { ...ALLOWS, expressions: ["conn.client_port < 1"] };
+      await apply(guard("vault", "ledger", [never]), guard("vault", "lobby", [never]));
+      const seen = { line: { verdict: "allow", layer: "proxy" } };
+      for (const from of ["foes/a", "foes/b", "friends/a", "friends/b", "friends/c"])
+        for (const to of ["ledger.vault:80", "lobby.vault:80"])
+          await stage.until(from, to, { IPv4: seen, IPv6: seen });
+      const { expressions = [], actions } = DENIES_FOES;
+      const edited = { expressions: [...expressions, "conn.client_port > 1"], actions };
+      const edit = () => apply(guard("vault", "ledger", [edited]));
+      await expectRevoked(await openHundred(), edit, "ECONNRESET");
     });
 
     const annotate = async (value: string) => {
