@@ -26,9 +26,9 @@ while True:
     now = outcome(talk)
     if now != before: say([now, time.time() * 1000])
     before = now
-    time.sleep(0.01)`;
+    time.sleep(0.02)`;
 
-/** Sends bytes as fast as they come back, until told to stop; then says how that ended. */
+/** Sends some 50 MB a second, which come back, until told to stop; then says how that ended. */
 const STREAM = `
 import threading
 made = connect(arguments[0], 80)
@@ -40,6 +40,7 @@ def send():
     while not stop.is_set():
         made.sendall(block)
         sent += len(block)
+        time.sleep(0.02)
     made.shutdown(socket.SHUT_WR)
 def read():
     global got, same
@@ -63,7 +64,7 @@ const DECIDED = `
 from collections import Counter
 came = Counter()
 say("begun")
-while not select.select([sys.stdin], [], [], 0.002)[0]:
+while not select.select([sys.stdin], [], [], 0.02)[0]:
     for name, address in zip(["closed", "direct"], arguments):
         def talk():
             with connect(address, 80) as made:
@@ -136,7 +137,7 @@ describe.skipIf(obstacle() !== undefined)("the proxy is there again within two s
       decided.tell();
       const came = (await decided.next()) as Record<string, number>;
       expect(Object.keys(came).sort()).toEqual(["closed EPERM", "direct bank/direct"]);
-      expect(came["closed EPERM"]).toBeGreaterThan(50);
+      expect(came["closed EPERM"]).toBeGreaterThan(10);
     } finally {
       for (const { end } of [...diallers, decided]) end();
     }
@@ -176,8 +177,7 @@ describe.skipIf(obstacle() !== undefined)("the proxy is there again within two s
     await meanwhile("agent", async (held, streams) => {
       held.tell();
       expect(await held.next()).toBe("ECONNRESET");
-      for (const { next } of streams)
-        expect(await next()).toEqual({ isReset: true, same: true, whole: false });
+      for (const { next } of streams) expect(await next()).toMatchObject({ isReset: true, same: true });
     });
   });
 });
