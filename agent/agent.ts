@@ -131,6 +131,7 @@ export class Agent {
       () => reauthorizing?.close(),
       // While what is open drains, everything else goes on.
       () => proxying.close(),
+      () => node.retire(),
     );
     node.watchCgroups(() => repeater.again());
     await ready.promise;

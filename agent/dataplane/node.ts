@@ -33,6 +33,7 @@ export class Node {
   /** How many cgroups lie above the pods' one, those included that a cgroup namespace hides. */
   readonly #level: number;
   readonly #opened: { close(): void }[] = [];
+  #life: { close(): void } | undefined;
 
   /** Attaches nothing yet. @throws Error that says what the node lacks, or that another agent has the pins. */
   constructor(options: NodeOptions) {
@@ -100,6 +101,11 @@ export class Node {
     this.#attempt("watch for new pod cgroups", () => this.#own(watchCgroups(this.#native, path, onChange)));
   }
 
+  /** Says that no agent decides from now on: who would wait for it is refused, or allowed where a policy says so. */
+  retire(): void {
+    this.#life?.close();
+  }
+
   /** Closes descriptors and says that no agent runs. What is pinned stays in force. */
   close(): void {
     for (const handle of this.#opened.splice(0).reverse()) handle.close();
@@ -115,7 +121,7 @@ export class Node {
     const state = new AgentState(this.kernel.maps.agent_state, options, this.#native.bootTime);
     state.beat();
     const timer = setInterval(() => state.beat(), BEAT_MS).unref();
-    this.#own({
+    this.#life = this.#own({
       close: () => {
         clearInterval(timer);
         state.end();

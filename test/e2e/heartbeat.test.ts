@@ -69,13 +69,18 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     expect(line).toMatchObject({ verdict: "deny", reason: "pending", rule: { index: 0 } });
   });
 
+  async function dialLenient() {
+    const { IPv4, port } = stage.service("lenient.shop:80");
+    const dialled = await dial(stage.pod("apps/client"), IPv4, port, { comm: freshComm() });
+    expect(dialled.reply).toMatch(/^shop\/lenient /);
+    return dialled;
+  }
+
   test("that has ended leaves nobody waiting for it, and the next one says so", async () => {
     await stage.stopAgent();
     expect(state().heartbeat).toBe(0n);
     const refused = await dialUndecided();
-    const { IPv4, port } = stage.service("lenient.shop:80");
-    const allowed = await dial(stage.pod("apps/client"), IPv4, port, { comm: freshComm() });
-    expect(allowed.reply).toMatch(/^shop\/lenient /);
+    const allowed = await dialLenient();
     await stage.startAgentAlone();
     expect(await lineOf(allowed, () => stage.log())).toMatchObject({
       verdict: "allow",
@@ -97,9 +102,14 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
       const { heartbeat, timeout } = state();
       await stage.lab.waitFor("the heartbeat to be too old", () => native.bootTime() - heartbeat > timeout);
       const late = await dialUndecided();
+      const allowed = await dialLenient();
       signal("SIGCONT");
       expect(await lineOf(soon, () => stage.log())).toMatchObject({ verdict: "deny", reason: "pending" });
       expect(await lineOf(late, () => stage.log())).toMatchObject({ verdict: "deny", reason: "agent-down" });
+      expect(await lineOf(allowed, () => stage.log())).toMatchObject({
+        verdict: "allow",
+        reason: "agent-down",
+      });
     } finally {
       signal("SIGCONT");
     }

@@ -5,8 +5,8 @@ import { pidsOf } from "../lab/cgroup.ts";
 import { must } from "../lab/command.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
-import { allowed, both } from "./support/attempt.ts";
-import { denyWhere } from "./support/endpoints.ts";
+import { allowed, both, denied } from "./support/attempt.ts";
+import { denyAll, denyWhere } from "./support/endpoints.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
 import { HOLD, python, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
@@ -42,16 +42,21 @@ const BLOCKABLE = encodeURIComponent(
   `process.on("SIGUSR2", () => { const end = Date.now() + ${4 * AGENT_DOWN_MS}; while (Date.now() < end); });`,
 );
 
+const undecided = denyWhere("conn.client_port == 1");
+
 let stage: Stage;
 
 beforeAll(async () => {
   if (obstacle() !== undefined) return;
   stage = await openStage("proxylife", [
     namespaces("bank", "shop"),
-    server("bank", "open"),
+    ["open", "hole", "lenient"].flatMap((name) => server("bank", name)),
     ["client", "greedy"].map((name) => pod("shop", name)) as KubeObject[],
-    [guard("bank", "open", [denyWhere("conn.client_port == 1")])] as KubeObject[],
+    ["open", "hole"].map((name) => guard("bank", name, [undecided])),
+    [guard("bank", "lenient", [undecided], { onAgentDown: "Allow" })],
   ]);
+  const lost = "table inet lost { chain input { type filter hook input priority 0; tcp flags syn drop; }; }";
+  await must(["nsenter", `--net=${stage.pod("bank/hole").netns}`, "nft", lost]);
 });
 
 afterAll(async () => {
@@ -70,24 +75,35 @@ async function endAgent(): Promise<void> {
   for (const { metadata } of agents) await stage.lab.deletePod("podgate-system", metadata.name);
 }
 
-async function hold(from = "shop/client") {
-  const held = startPython<string>(stage.pod(from), HOLD, open());
-  expect(await held.next()).toMatch(/^bank\/open /);
+async function hold(from = "shop/client", to = "open") {
+  const held = startPython<string>(stage.pod(from), HOLD, stage.service(`${to}.bank:80`).IPv4);
+  expect(await held.next()).toMatch(`bank/${to} `);
   return held;
 }
 
 describe.skipIf(obstacle() !== undefined)("an agent", () => {
   afterEach(endAgent, 30_000);
 
-  test("that is told to stop lets open connections end, and no new ones begin", async () => {
+  test("that is told to stop lets open connections end, and is not waited for by new ones", async () => {
     await stage.startAgent("--drain-timeout", "8s");
     await serves();
     const held = await hold();
+    const later = await hold("shop/client", "lenient");
     let stopped = false;
     const stopping = endAgent().then(() => {
       stopped = true;
     });
-    await stage.until("shop/client", "open.bank:80", both({ saw: "EPERM" }));
+    await stage.until("shop/client", "open.bank:80", both(denied({ reason: "agent-down" })));
+    const passed = both(allowed("bank/lenient", { reason: "agent-down" }));
+    expect(await stage.dial("shop/client", "lenient.bank:80")).toMatchObject(passed);
+    // What is forbidden meanwhile ends at once.
+    await stage.lab.apply([guard("bank", "lenient", [denyAll], { onAgentDown: "Allow" })]);
+    await stage.until("shop/client", "lenient.bank:80", both(denied()));
+    await stage.lab.waitFor("its end", async () =>
+      verdictLines(await stage.log()).some(({ reason, layer }) => reason === "revoked" && layer === "proxy"),
+    );
+    later.tell();
+    expect(await later.next()).toBe("ECONNRESET");
     held.tell();
     expect(await held.next()).toMatch(/^bank\/open /);
     expect(stopped).toBe(false);
@@ -240,6 +256,67 @@ say(outcome(lambda: each.connect((arguments[0], 80))))`,
     greedy.end();
     await nft("delete table inet lost");
     await serves("shop/greedy");
+  });
+
+  test("44: lets so many wait for a server that does not answer, of one pod and of all, and no more", async () => {
+    await stage.startAgent(
+      ...["--proxy-pending-per-pod", "4", "--proxy-pending-in-all", "6"],
+      ...["--connect-timeout", "60s", "--drain-timeout", "0"],
+    );
+    await serves();
+    await serves("shop/greedy");
+    const wait = (from: string, attempts: number) =>
+      startPython<[number, number]>(
+        stage.pod(from),
+        `
+made = []
+for number in range(int(arguments[1])):
+    each = outcome(lambda: connect(arguments[0], 80))
+    if not isinstance(each, str): made.append(each)
+    time.sleep(0.05)
+def waits(each):
+    each.settimeout(0.05)
+    return outcome(lambda: each.recv(1)) == "timed out"
+say([len(made), sum(waits(each) for each in made)])
+sys.stdin.readline()`,
+        stage.service("hole.bank:80").IPv4,
+        attempts,
+      );
+    const line = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    const overLimit = both({ saw: "EPERM", line });
+    const greedy = wait("shop/greedy", 20);
+    expect((await greedy.next())[1]).toBe(4);
+    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(overLimit);
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
+    const other = wait("shop/client", 2);
+    expect(await other.next()).toEqual([2, 2]);
+    expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(overLimit);
+    greedy.end();
+    other.end();
+  });
+
+  test("ends proxied connections that are idle for as long as it is told, and no others", async () => {
+    await stage.startAgent("--idle-timeout", "1s", "--drain-timeout", "0");
+    await serves();
+    const { said } = await python<[string, number]>(
+      stage.pod("shop/client"),
+      `
+quiet, busy = connect(arguments[0], 80), connect(arguments[0], 80)
+def talk(made):
+    made.sendall(b"hello\\n")
+    return made.recv(200).decode().split(" ")[0]
+talk(quiet)
+start = time.monotonic()
+while time.monotonic() - start < 2.5 and not select.select([quiet], [], [], 0.2)[0]: talk(busy)
+after = time.monotonic() - start
+quiet.settimeout(0)
+say([outcome(lambda: quiet.recv(1).decode()), after])
+time.sleep(0.7)
+say([outcome(lambda: talk(busy)), 0])`,
+      open(),
+    );
+    expect(said.map(([saw]) => saw)).toEqual(["ECONNRESET", "bank/open"]);
+    expect(said[0]?.[1]).toBeGreaterThan(0.9);
   });
 
   test("44: has room for so many connections of all pods together, and again when they end", async () => {

@@ -5,7 +5,7 @@ import { pidsOf } from "../lab/cgroup.ts";
 import { must } from "../lab/command.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
-import { allowed, both, denied, forwarded } from "./support/attempt.ts";
+import { allowed, both, denied } from "./support/attempt.ts";
 import { dial } from "./support/dial.ts";
 import { denyAll, denyWhere } from "./support/endpoints.ts";
 import { forwardTo, guard, namespaces, pod, server, service } from "./support/objects.ts";
@@ -114,28 +114,31 @@ say({"right": right, "wrong": wrong, "allowed": allowed})`,
     });
   });
 
-  test("denies with a reset, and says by which rule", async () => {
-    expect(await stage.dial("shop/client", "late.bank:80")).toMatchObject(
-      both({
-        saw: "ECONNRESET",
-        line: {
-          verdict: "deny",
-          reason: "rule",
-          layer: "proxy",
-          rule: { index: 0 },
-          policy: { name: "late" },
-        },
-      }),
-    );
+  test.each(families)("denies with a reset, and says by which rule: %s", async (family) => {
+    const { error, comm } = await dial(client(), addressOf("late.bank:80", family), 80);
+    expect(error).toBe("ECONNRESET");
+    expect(await lineAbout(comm)).toMatchObject({
+      verdict: "deny",
+      reason: "rule",
+      layer: "proxy",
+      rule: { index: 0 },
+      policy: { name: "late" },
+    });
   });
 
-  test("forwards where the policy sends it, and keeps the address that was dialled", async () => {
-    const service = "bank/spare";
-    expect(await stage.dial("shop/client", "hop.bank:80")).toMatchObject(
-      both(forwarded("bank/spare", service, { rule: { index: 1 }, layer: "proxy" })),
-    );
-    const address = addressOf("hop.bank:80", "IPv6");
-    expect(await dial(client(), address, 80)).toMatchObject({ peer: `${address} 80` });
+  test.each(
+    families,
+  )("forwards where the policy sends it, and keeps the address that was dialled: %s", async (family) => {
+    const address = addressOf("hop.bank:80", family);
+    const { peer, reply, comm } = await dial(client(), address, 80);
+    const own = family === "IPv6" ? client().ipv6 : client().ipv4;
+    expect({ peer, reply }).toEqual({ peer: `${address} 80`, reply: `bank/spare ${own}` });
+    expect(await lineAbout(comm)).toMatchObject({
+      verdict: "forward",
+      rule: { index: 1 },
+      layer: "proxy",
+      forwarded_to: { service: "bank/spare" },
+    });
   });
 
   test("says what an audited policy would have done", async () => {
@@ -144,7 +147,7 @@ say({"right": right, "wrong": wrong, "allowed": allowed})`,
     );
   });
 
-  test("passes the end of each direction on, whichever comes first", async () => {
+  test.each(families)("passes the end of each direction on, whichever comes first: %s", async (family) => {
     const servant = startPython<{ got: number }>(
       stage.pod("bank/wire"),
       `
@@ -162,7 +165,7 @@ for first in ["client", "server"]:
     say({"got": len(got)})`,
     );
     await servant.next();
-    const address = addressOf("wire.bank:80", "IPv4");
+    const address = addressOf("wire.bank:80", family);
     const first = await python(
       client(),
       `
@@ -181,7 +184,7 @@ say([got, connection.recv(1).decode()])`,
     expect([await servant.next(), await servant.next()]).toEqual([{ got: 70_000 }, { got: 70_000 }]);
   });
 
-  test("passes a reset on in both directions", async () => {
+  test.each(families)("passes a reset on in both directions: %s", async (family) => {
     const servant = startPython<string>(
       stage.pod("bank/wire"),
       `
@@ -205,44 +208,44 @@ connection = connect(arguments[0], 80)
 connection.sendall(b"hello")
 time.sleep(0.3)
 reset(connection)`,
-      addressOf("wire.bank:80", "IPv6"),
+      addressOf("wire.bank:80", family),
     );
     expect(said).toEqual(["ECONNRESET"]);
     expect(await servant.next()).toBe("ECONNRESET");
   });
 
-  test("an upstream that refuses is a reset, and the line says so", async () => {
-    expect(await stage.dial("shop/client", "closed.bank:80")).toMatchObject(
-      both({
-        saw: "ECONNRESET",
-        line: {
-          verdict: "allow",
-          layer: "proxy",
-          error: expect.stringMatching(/^connect to .*ECONNREFUSED/),
-        },
-      }),
-    );
+  test.each(families)("an upstream that refuses is a reset, and the line says so: %s", async (family) => {
+    const { error, comm } = await dial(client(), addressOf("closed.bank:80", family), 80);
+    expect(error).toBe("ECONNRESET");
+    expect(await lineAbout(comm)).toMatchObject({
+      verdict: "allow",
+      layer: "proxy",
+      error: expect.stringMatching(/^connect to .*ECONNREFUSED/),
+    });
   });
 
-  test("an upstream that does not answer is a reset within the connect time-out", async () => {
+  test("an upstream that does not answer is a reset within the connect time-out, in each family", async () => {
     const netns = stage.pod("bank/hole").netns;
     const drop =
       "table inet hole { chain input { type filter hook input priority 0; tcp dport 8080 drop; }; }";
     await must(["nsenter", `--net=${netns}`, "nft", drop]);
-    const { comm, said } = await python<{ saw: string; after: number }>(
-      client(),
-      `
+    const waiting = families.map(async (family) => {
+      const { comm, said } = await python<{ saw: string; after: number }>(
+        client(),
+        `
 connection = connect(arguments[0], 80)
 start = time.monotonic()
 say({"saw": outcome(lambda: connection.recv(1).decode()), "after": time.monotonic() - start})`,
-      addressOf("hole.bank:80", "IPv4"),
-    );
-    expect(said[0]?.saw).toBe("ECONNRESET");
-    expect(said[0]?.after).toBeLessThan(CONNECT_TIMEOUT_MS / 1000 + 2);
-    expect(await lineAbout(comm)).toMatchObject({
-      verdict: "allow",
-      error: expect.stringMatching(/^connect to .*: no answer in 1.5 s$/),
+        addressOf("hole.bank:80", family),
+      );
+      expect(said[0]?.saw).toBe("ECONNRESET");
+      expect(said[0]?.after).toBeLessThan(CONNECT_TIMEOUT_MS / 1000 + 2);
+      expect(await lineAbout(comm)).toMatchObject({
+        verdict: "allow",
+        error: expect.stringMatching(/^connect to .*: no answer in 1.5 s$/),
+      });
     });
+    await Promise.all(waiting);
   });
 
   test("is in no namespace of the node's: there, what it would decide is refused", async () => {

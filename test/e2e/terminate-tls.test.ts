@@ -137,6 +137,8 @@ beforeAll(async () => {
   const endpoints: Record<string, readonly RuleWish[]> = {
     vault: [terminate()],
     old: [terminate({ min_version: "1.0" })],
+    capped: [terminate({ max_version: "1.2" })],
+    latest: [terminate({ min_version: "1.3" })],
     verify: [terminate(authorities), shown],
     any: [terminate({ mutual_tls_verification_strategy: "require-any" })],
     ask: [terminate({ ...authorities, mutual_tls_verification_strategy: "request" })],
@@ -189,16 +191,32 @@ describe.skipIf(obstacle() !== undefined)("terminate-tls", () => {
     });
   });
 
-  test("refuses versions that the policy does not allow", async () => {
-    expect(await talk("vault", { version: "TLSv1_2" })).toMatchObject({ version: "TLSv1.2" });
-    expect(await talk("old", { version: "TLSv1_1" })).toMatchObject({ version: "TLSv1.1" });
-    const refused = await talk("vault", { version: "TLSv1_1" });
+  test.each([
+    ["vault", "TLSv1_2", "TLSv1.2"],
+    ["vault", "TLSv1_3", "TLSv1.3"],
+    ["old", "TLSv1", "TLSv1"],
+    ["old", "TLSv1_1", "TLSv1.1"],
+    ["capped", "TLSv1_2", "TLSv1.2"],
+    ["latest", "TLSv1_3", "TLSv1.3"],
+  ])("speaks a version that the policy allows: %s, %s", async (at, version, spoken) => {
+    expect(await talk(at, { version })).toMatchObject({
+      version: spoken,
+      heard: `bank/${at} ${client().ipv4}\n`,
+    });
+  });
+
+  test.each([
+    ["vault", "TLSv1_1"],
+    ["capped", "TLSv1_3"],
+    ["latest", "TLSv1_2"],
+  ])("refuses versions that the policy does not allow: %s, %s", async (at, version) => {
+    const refused = await talk(at, { version });
     expect(refused.error).toMatch(/PROTOCOL_VERSION|ECONNRESET/);
     expect(await lineAbout(refused)).toMatchObject({
       verdict: "deny",
       reason: "expression-error",
       layer: "proxy",
-      policy: { kind: "AgentEndpoint", namespace: "bank", name: "vault" },
+      policy: { kind: "AgentEndpoint", namespace: "bank", name: at },
       rule: { index: 0 },
       error: "TLS handshake: the client has no version of TLS that is allowed",
     });

@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly command?: readonly string[];
   /** Words before the command lines of agent and broker: of a program that becomes them. */
   readonly under?: readonly string[];
+  /** Instead of those before the broker's. */
+  readonly brokerUnder?: readonly string[];
   /** A line of its log that says it is ready. */
   readonly readyLine?: RegExp;
 }
@@ -34,7 +36,7 @@ export function agentObjects(
   options: AgentOptions,
 ): [KubeObject, Pod] {
   const name = `podgate-${randomBytes(3).toString("hex").slice(0, 5)}`;
-  const under = options.under ?? [];
+  const { under = [], brokerUnder = under } = options;
   const command = options.command ?? [process.execPath, AGENT_MAIN, "agent"];
   const hasBroker = options.broker ?? options.command === undefined;
   const cgroupRoot = join(names.cgroup, kubepodsRoot(driver));
@@ -50,7 +52,7 @@ export function agentObjects(
   const broker = {
     name: "socket-broker",
     image: "podgate",
-    command: [...under, process.execPath, AGENT_MAIN, "socket-broker"],
+    command: [...brokerUnder, process.execPath, AGENT_MAIN, "socket-broker"],
     args: words({ socket: names.brokerSocket, "cgroup-root": cgroupRoot }),
   };
   const env = Object.entries(options.env ?? {}).map(([key, value]) => ({ name: key, value }));

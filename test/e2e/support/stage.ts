@@ -82,6 +82,19 @@ export class Stage {
     this.#agent = await this.lab.startAgent({ under, args: [...EVERY_LINE, ...args] });
   }
 
+  /** Each under words before its command line: of a program that becomes it. */
+  async startAgentUnder(
+    under: { readonly agent: readonly string[]; readonly broker: readonly string[] },
+    ...args: readonly string[]
+  ): Promise<void> {
+    const { agent, broker } = under;
+    this.#agent = await this.lab.startAgent({
+      under: agent,
+      brokerUnder: broker,
+      args: [...EVERY_LINE, ...args],
+    });
+  }
+
   /** Without a socket broker: what only a proxy can decide is refused. */
   async startAgentAlone(...args: readonly string[]): Promise<void> {
     this.#agent = await this.lab.startAgent({ broker: false, args: [...EVERY_LINE, ...args] });

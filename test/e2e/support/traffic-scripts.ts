@@ -29,12 +29,12 @@ while True:
 
 /** Connects until the port is one that the policy allows. A refusal's reset may come before connect() returns. */
 export const ALLOWED = `
-def allowed(prepare=lambda made: None):
+def allowed(prepare=lambda made: None, address=arguments[0]):
     while True:
-        made = socket.socket(family(arguments[0]))
+        made = socket.socket(family(address))
         prepare(made)
         made.settimeout(20)
-        said = outcome(lambda: made.connect((arguments[0], 80)))
+        said = outcome(lambda: made.connect((address, 80)))
         if made.getsockname()[1] % 7:
             assert said is None, said
             return made

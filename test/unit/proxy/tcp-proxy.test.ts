@@ -34,6 +34,7 @@ class World {
   connect: (done: (error?: NativeError) => void) => void = (done) => done();
   bindError: string | undefined;
   pumpFails = false;
+  decisions = 0;
   shake: (signal: AbortSignal) => Promise<Secured> = () => Promise.reject(new Error("no handshake"));
 
   proxy(limits: { perPod?: number; pending?: number } = {}): TcpProxy {
@@ -60,7 +61,10 @@ class World {
         },
       },
       take: () => this.taken,
-      decide: ({ tls }) => (tls === undefined ? this.ruling : this.afterwards),
+      decide: ({ tls }) => {
+        this.decisions++;
+        return tls === undefined ? this.ruling : this.afterwards;
+      },
       onOutcome: (outcome) => this.outcomes.push(outcome),
       bootTime: () => this.bootTime,
       longestWaitMs: 5000,
@@ -121,6 +125,7 @@ test("an allowed connection is joined with a socket that was made in its pod", a
   expect(world.outcomes).toEqual([
     { caller: { entry, podUid: "uid-1", client: { address: SOURCE, port: 4000 } }, ruling: allow },
   ]);
+  expect(world.decisions).toBe(1);
   expect(proxy.open.size).toBe(1);
   world.end();
   expect(proxy.open.size).toBe(0);
@@ -343,6 +348,7 @@ describe("where TLS is to be terminated", () => {
       "join TLS 20",
     ]);
     expect(world.outcomes).toMatchObject([{ caller: { tls: session }, ruling: { action: "allow" } }]);
+    expect(world.decisions).toBe(2);
     expect(proxy.open.size).toBe(1);
     world.end();
     expect(proxy.open.size).toBe(0);
