@@ -40,6 +40,8 @@ export interface ProxyingOptions {
   readonly drainTimeout: number;
   readonly open: Limits;
   readonly pending: Limits;
+  /** Of those, with TLS that ends here. */
+  readonly tls: Limits;
 }
 
 export interface ProxyingParts {
@@ -146,7 +148,7 @@ export class Proxying {
 
   #open(broker: BrokerClient): void {
     const { native, maps, log } = this.#parts;
-    const { connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending } = this.#options;
+    const { connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending, tls } = this.#options;
     const pump = new native.Pump({ threads: 2 });
     const redirects = new RedirectTable(maps);
     const overLimit: OverLimit = new OverLimit((podUid) => listeners.refresh(podUid));
@@ -165,6 +167,7 @@ export class Proxying {
       idleMs: idleTimeout,
       open,
       pending,
+      tls,
       overLimit,
     });
     const listeners = new Listeners({

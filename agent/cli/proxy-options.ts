@@ -14,6 +14,8 @@ export interface ProxyFlags {
   readonly proxyInAll: number;
   readonly proxyPendingPerPod: number;
   readonly proxyPendingInAll: number;
+  readonly proxyTlsPerPod: number;
+  readonly proxyTlsInAll: number;
 }
 
 const time = (flags: string, description: string, value: number, text: string, parse = someTime) =>
@@ -47,6 +49,8 @@ export const proxyOptions = (): Option[] => [
   count("--proxy-in-all <n>", "proxied connections of all pods", 20_000),
   count("--proxy-pending-per-pod <n>", "of those, not connected yet, of one pod", 100),
   count("--proxy-pending-in-all <n>", "of those, not connected yet, of all pods", 1000),
+  count("--proxy-tls-per-pod <n>", "of those, with terminate-tls, of one pod", 500),
+  count("--proxy-tls-in-all <n>", "of those, with terminate-tls, of all pods", 2000),
 ];
 
 export function proxyOf(flags: ProxyFlags): AgentOptions["proxy"] {
@@ -60,5 +64,6 @@ export function proxyOf(flags: ProxyFlags): AgentOptions["proxy"] {
     drainTimeout,
     open: { perPod: flags.proxyPerPod, all: flags.proxyInAll },
     pending: { perPod: flags.proxyPendingPerPod, all: flags.proxyPendingInAll },
+    tls: { perPod: flags.proxyTlsPerPod, all: flags.proxyTlsInAll },
   };
 }

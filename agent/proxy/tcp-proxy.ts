@@ -62,6 +62,8 @@ export interface ProxyCounts {
   readonly open: Taken;
   /** Of those, not joined yet. */
   readonly pending: Taken;
+  /** Of those, with TLS that ends here. */
+  readonly tls: Taken;
   /** Since the agent started; what was never refused for is not in it. */
   readonly refused: ReadonlyMap<Refused, number>;
 }
@@ -92,7 +94,9 @@ export interface ProxyOptions {
   readonly open: Limits;
   /** Of those, not joined yet. */
   readonly pending: Limits;
-  /** To be told of both. */
+  /** Of those, with TLS that ends here, from the handshake on: they take ten times the memory. */
+  readonly tls: Limits;
+  /** To be told of the first two: of the third the kernel knows nothing ahead. */
   readonly overLimit: Pick<OverLimit, "update">;
 }
 
@@ -109,6 +113,7 @@ export class TcpProxy {
   readonly #options: ProxyOptions;
   readonly #quota: Quota;
   readonly #pending: Quota;
+  readonly #tls: Quota;
   readonly #open = new Set<OpenConnection>();
   readonly #handshakes = new Set<AbortController>();
   #idle = Promise.withResolvers<void>();
@@ -126,6 +131,7 @@ export class TcpProxy {
         options.overLimit.update(cause, ...how);
     this.#quota = new Quota(options.open, tell("open"));
     this.#pending = new Quota(options.pending, tell("pending"));
+    this.#tls = new Quota(options.tls);
   }
 
   /** Allowed and not ended. */
@@ -134,10 +140,11 @@ export class TcpProxy {
   }
 
   get counts(): ProxyCounts {
-    const { open, pending } = this.#options;
+    const { open, pending, tls } = this.#options;
     return {
       open: { used: this.#quota.size, limit: open.all },
       pending: { used: this.#pending.size, limit: pending.all },
+      tls: { used: this.#tls.size, limit: tls.all },
       refused: this.#refused,
     };
   }
@@ -199,15 +206,26 @@ export class TcpProxy {
     return "over-limit";
   }
 
-  #dismiss(podUid: string): void {
-    this.#pending.give(podUid);
-    this.#quota.give(podUid);
+  #dismiss(about: Omit<OpenConnection, "stop">): void {
+    this.#pending.give(about.place.podUid);
+    this.#release(about);
+  }
+
+  #release({ caller, place }: Omit<OpenConnection, "stop">): void {
+    if (caller.tls !== undefined) this.#tls.give(place.podUid);
+    this.#quota.give(place.podUid);
   }
 
   /** What hangs on TLS is decided when it is terminated. */
   async #secure(about: Omit<OpenConnection, "stop">, client: number, settings: TlsSettings): Promise<void> {
-    const { shakeHands, handshakeTimeoutMs: timeoutMs, decide, onOutcome } = this.#options;
+    const { native, shakeHands, handshakeTimeoutMs: timeoutMs, decide, onOutcome } = this.#options;
     const { caller, place } = about;
+    if (!this.#tls.take(place.podUid)) {
+      native.resetSocket(client);
+      this.#dismiss(about);
+      onOutcome({ caller, ruling: deny("over-limit") });
+      return;
+    }
     const stopping = new AbortController();
     this.#handshakes.add(stopping);
     const made = await shakeHands(client, settings, { timeoutMs, signal: stopping.signal }).catch(
@@ -215,7 +233,8 @@ export class TcpProxy {
     );
     this.#handshakes.delete(stopping);
     if (made instanceof Error) {
-      this.#dismiss(place.podUid);
+      this.#tls.give(place.podUid);
+      this.#dismiss(about);
       onOutcome({ caller, ruling: failed(about.ruling, made.message) });
       return;
     }
@@ -224,14 +243,14 @@ export class TcpProxy {
   }
 
   #enforce(about: Omit<OpenConnection, "stop">, client: ClientEnd): void {
-    const { caller, place, ruling } = about;
+    const { caller, ruling } = about;
     const target = targetOf(ruling);
     if (target !== undefined) {
       void this.#join(about, client, target);
       return;
     }
     client.reset();
-    this.#dismiss(place.podUid);
+    this.#dismiss(about);
     this.#options.onOutcome({ caller, ruling: refusal(ruling) });
   }
 
@@ -265,7 +284,7 @@ export class TcpProxy {
 
   #end(connection: OpenConnection): void {
     this.#open.delete(connection);
-    this.#quota.give(connection.place.podUid);
+    this.#release(connection);
     if (this.#open.size === 0) this.#idle.resolve();
   }
 }

@@ -10,6 +10,7 @@ export interface Counts {
   readonly proxy?: {
     readonly open: { readonly used: number; readonly limit: number };
     readonly pending: { readonly used: number; readonly limit: number };
+    readonly tls: { readonly used: number; readonly limit: number };
     readonly refused: ReadonlyMap<string, number>;
   };
 }
@@ -46,11 +47,13 @@ export function metricsPage({ verdicts, lost, proxy }: Counts): Promise<string> 
     ],
   );
   if (proxy !== undefined) {
-    const { open, pending, refused } = proxy;
+    const { open, pending, tls, refused } = proxy;
     gauge("proxy_connections", "Proxied connections.", open.used);
     gauge("proxy_connections_limit", "At most, of all pods.", open.limit);
     gauge("proxy_connections_pending", "Of those, not connected yet.", pending.used);
     gauge("proxy_connections_pending_limit", "At most, of all pods.", pending.limit);
+    gauge("proxy_connections_tls", "Of those, with TLS that ends here.", tls.used);
+    gauge("proxy_connections_tls_limit", "At most, of all pods.", tls.limit);
     counter(
       "proxy_refused_total",
       "Connections that the proxy has reset. Most that are over a limit are refused by the kernel: podgate_verdicts_total.",

@@ -17,12 +17,14 @@ test("connections are idle for as long as they like and drain for ten minutes, u
     drainTimeout: 600_000,
     open: { perPod: 1000, all: 20_000 },
     pending: { perPod: 100, all: 1000 },
+    tls: { perPod: 500, all: 2000 },
   });
 });
 
 test("each can be told otherwise", () => {
   const times = ["agent-down-after", "tls-handshake-timeout", "connect-timeout", "idle-timeout"];
-  const counts = ["proxy-per-pod", "proxy-in-all", "proxy-pending-per-pod", "proxy-pending-in-all"];
+  const kinds = ["proxy", "proxy-pending", "proxy-tls"];
+  const counts = kinds.flatMap((kind) => [`${kind}-per-pod`, `${kind}-in-all`]);
   const words = [
     ...times.flatMap((name, index) => [`--${name}`, `${index + 1}s`]),
     ...counts.flatMap((name, index) => [`--${name}`, `${index + 11}`]),
@@ -37,5 +39,6 @@ test("each can be told otherwise", () => {
     drainTimeout: 0,
     open: { perPod: 11, all: 12 },
     pending: { perPod: 13, all: 14 },
+    tls: { perPod: 15, all: 16 },
   });
 });

@@ -37,8 +37,8 @@ class World {
   decisions = 0;
   shake: (signal: AbortSignal) => Promise<Secured> = () => Promise.reject(new Error("no handshake"));
 
-  proxy(limits: { perPod?: number; pending?: number } = {}): TcpProxy {
-    const { perPod = 10, pending = 10 } = limits;
+  proxy(limits: { perPod?: number; pending?: number; tls?: number } = {}): TcpProxy {
+    const { perPod = 10, pending = 10, tls = 10 } = limits;
     return new TcpProxy({
       native: {
         resetSocket: (fd) => this.done.push(`reset ${fd}`),
@@ -77,6 +77,7 @@ class World {
       idleMs: 0,
       open: { perPod, all: 100 },
       pending: { perPod: pending, all: 100 },
+      tls: { perPod: tls, all: 100 },
       overLimit: { update: () => {} },
     });
   }
@@ -379,7 +380,7 @@ describe("where TLS is to be terminated", () => {
 
   test("a handshake that fails is the policy's refusal, and gives its room back", async () => {
     world.shake = () => Promise.reject(new Error("TLS handshake: the client speaks HTTP, not TLS"));
-    const proxy = world.proxy({ perPod: 1, pending: 1 });
+    const proxy = world.proxy({ perPod: 1, pending: 1, tls: 1 });
     for (let i = 0; i < 3; i++) await accept(proxy);
     expect(world.outcomes).toHaveLength(3);
     for (const { ruling } of world.outcomes) {
@@ -391,6 +392,30 @@ describe("where TLS is to be terminated", () => {
         error: "TLS handshake: the client speaks HTTP, not TLS",
       });
     }
+  });
+
+  test("it has a cap of its own, from the handshake to the end, which leaves room for others", async () => {
+    const proxy = world.proxy({ tls: 1 });
+    await accept(proxy);
+    await accept(proxy);
+    expect(world.outcomes).toMatchObject([
+      { ruling: { action: "allow" } },
+      { ruling: { action: "deny", reason: "over-limit" } },
+    ]);
+    expect(world.done.slice(-1)).toEqual([`reset ${CLIENT}`]);
+    expect(proxy.counts).toMatchObject({ open: { used: 1 }, pending: { used: 0 }, tls: { used: 1, limit: 100 } });
+    world.ruling = allow;
+    await accept(proxy);
+    expect(proxy.counts).toMatchObject({ open: { used: 2 }, tls: { used: 1 } });
+    world.pumped.get(99)?.({ up: 0n, down: 0n, how: "closed" });
+    expect(proxy.counts).toMatchObject({ open: { used: 1 }, tls: { used: 0 } });
+  });
+
+  test("who is denied after the handshake gives its room back", async () => {
+    world.afterwards = { action: "deny", reason: "rule", rule: 1, endsTls: true };
+    const proxy = world.proxy({ perPod: 1, pending: 1, tls: 1 });
+    for (let i = 0; i < 3; i++) await accept(proxy);
+    expect(world.outcomes.map(({ ruling }) => ruling.reason)).toEqual(["rule", "rule", "rule"]);
   });
 
   test("a handshake counts as pending, and ends when the agent drains", async () => {

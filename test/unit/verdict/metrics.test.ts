@@ -16,6 +16,7 @@ test("what was counted is a line each; what was never refused for is a line too"
     proxy: {
       open: { used: 7, limit: 20_000 },
       pending: { used: 5, limit: 1000 },
+      tls: { used: 3, limit: 2000 },
       refused: new Map([["stray", 2]]),
     },
   });
@@ -28,6 +29,8 @@ test("what was counted is a line each; what was never refused for is a line too"
     "podgate_proxy_connections_limit 20000",
     "podgate_proxy_connections_pending 5",
     "podgate_proxy_connections_pending_limit 1000",
+    "podgate_proxy_connections_tls 3",
+    "podgate_proxy_connections_tls_limit 2000",
     'podgate_proxy_refused_total{reason="over-limit"} 0',
     'podgate_proxy_refused_total{reason="stray"} 2',
   ]);
