@@ -1,9 +1,10 @@
 /** Decides again what the kernel decided, for what its numbers cannot hold: what `log` actions recorded, and errors in words. */
 import { decide, decideConnection } from "./guard/decide.ts";
+import type { Guard } from "./guard/guard.ts";
 import { type GuardAt, guardPlaces } from "./guard/places.ts";
 import { type Place, type Travelled, travel } from "./guard/travel.ts";
 import type { Connection } from "./model/connection.ts";
-import type { Identity } from "./model/identity.ts";
+import type { Identity, PodIdentity } from "./model/identity.ts";
 import { refKey } from "./model/objects.ts";
 import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Ruling } from "./proxy/tcp-proxy.ts";
@@ -15,6 +16,8 @@ const WITHOUT_PROXY: ReadonlySet<Reason> = new Set(["pending", "agent-down", "ov
 export class Recall {
   readonly #latest: Reconciled;
   readonly #guardAt: GuardAt;
+  /** A pod may be refused a hundred times a second, and each time the same would have to be found out. */
+  readonly #decisions = new WeakMap<Guard, Map<PodIdentity | string, Verdict>>();
 
   constructor(latest: Reconciled) {
     this.#latest = latest;
@@ -24,7 +27,14 @@ export class Recall {
   /** The verdicts that a connection meets on its way from what was dialled. */
   travel(identity: Identity, from: Place): readonly Verdict[] {
     const { routes } = this.#latest.guardSet;
-    return travel(this.#guardAt, from, (guard) => decide(guard, identity, routes)).verdicts;
+    return travel(this.#guardAt, from, (guard) => {
+      const known = this.#decisions.get(guard) ?? new Map<PodIdentity | string, Verdict>();
+      this.#decisions.set(guard, known);
+      const caller = identity.kind === "pod" ? identity.pod : identity.code;
+      const verdict = known.get(caller) ?? decide(guard, identity, routes);
+      known.set(caller, verdict);
+      return verdict;
+    }).verdicts;
   }
 
   /** The same of one connection, of which everything is known but what it is at each stop. */

@@ -29,7 +29,7 @@ export class Quota {
 
   /** False: there is no room, and none is taken. */
   take(pod: string): boolean {
-    if (this.#all >= this.#limits.all || this.of(pod) >= this.#limits.perPod) return false;
+    if (this.of(pod) >= this.#limitOfOne) return false;
     this.#all += 1;
     this.#taken.set(pod, this.of(pod) + 1);
     this.#tell(pod);
@@ -44,6 +44,11 @@ export class Quota {
     if (taken === 1) this.#taken.delete(pod);
     else this.#taken.set(pod, taken - 1);
     this.#tell(pod);
+  }
+
+  /** No more than is still free: however many pods take all they get, there is something left for who comes next. */
+  get #limitOfOne(): number {
+    return Math.min(this.#limits.perPod, this.#limits.all - this.#all);
   }
 
   #tell(pod: string): void {
