@@ -23,6 +23,7 @@ import { logOf, Recall, rulingOf } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
+import { limitRepeats } from "./verdict/repeats.ts";
 
 const COUNT_MS = 1000;
 
@@ -122,15 +123,16 @@ export class Proxying {
   }
 
   #connect(socketPath: string): BrokerClient {
-    const { native, log, clock } = this.#parts;
+    const { native, clock } = this.#parts;
+    const log = limitRepeats(this.#parts.log.log, () => clock.now());
     const broker = new BrokerClient(native, {
       socketPath,
       clock,
       agentDownAfter: this.#options.agentDownAfter,
       onChange: (connected, why) => {
-        if (connected) log.log("info", "connected to the socket broker", { socket: socketPath });
+        if (connected) log("info", "connected to the socket broker", { socket: socketPath });
         else
-          log.log("warn", "the socket broker is away: what only a proxy can decide is refused", {
+          log("warn", "the socket broker is away: what only a proxy can decide is refused", {
             error: why,
           });
         // What failed without it is tried again.

@@ -11,7 +11,7 @@ export class FairTurns {
   /** ms that each has had since nobody waited. */
   readonly #had = new Map<string, number>();
   #left = SHARE_MS;
-  #turn: NodeJS.Immediate | undefined;
+  #isPlanned = false;
 
   /** `now`: ms that only ever grow. */
   constructor(now: () => number = () => performance.now()) {
@@ -21,7 +21,7 @@ export class FairTurns {
   /** At once, or in a later turn of the event loop; in the order in which they came, among those of one pod. */
   run(pod: string, work: () => void): void {
     if (this.#waiting.size === 0 && this.#left > 0) {
-      this.#turn ??= setImmediate(() => this.#next());
+      this.#plan();
       this.#work(pod, work);
       return;
     }
@@ -30,11 +30,18 @@ export class FairTurns {
     else queue.push(work);
   }
 
+  /** Whenever some of the share is gone: it comes back then. */
+  #plan(): void {
+    if (this.#isPlanned) return;
+    this.#isPlanned = true;
+    setImmediate(() => this.#next());
+  }
+
   #next(): void {
+    this.#isPlanned = false;
     this.#left = SHARE_MS;
-    this.#turn = undefined;
     while (this.#waiting.size > 0 && this.#left > 0) this.#serve(this.#modest());
-    if (this.#waiting.size > 0) this.#turn = setImmediate(() => this.#next());
+    if (this.#left < SHARE_MS || this.#waiting.size > 0) this.#plan();
     else this.#had.clear();
   }
 
