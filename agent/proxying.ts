@@ -25,7 +25,8 @@ import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
 import { limitRepeats } from "./verdict/repeats.ts";
 
-const COUNT_MS = 1000;
+/** A pod makes notes by the ten thousand in a second. */
+const COUNT_MS = 250;
 
 export interface ProxyingOptions {
   /** Undefined: there is no broker. */
@@ -185,7 +186,7 @@ export class Proxying {
     });
     const counting = setInterval(() => {
       this.#attempt("connects that nobody accepts could not be counted", () => {
-        const waiting = redirects.waiting();
+        const waiting = redirects.waiting(open.perPod);
         for (const { cookie, podUid } of listeners.places())
           overLimit.update("waiting", podUid, waiting.get(cookie) ?? 0, open.perPod);
       });

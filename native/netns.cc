@@ -22,9 +22,23 @@ constexpr const char* kNoDestroy = "this kernel cannot end connections: it needs
 constexpr uint8_t kLoopback4[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
 constexpr uint8_t kLoopback6[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 
+// The kernel makes it twice as much, for its own bookkeeping.
+constexpr int kBufferBytes = 1 << 20;
+
+// What is in the buffers of a socket is charged to us, and how much that may be is otherwise for the namespace's sysctls
+// to say, which a pod may choose.
+int BoundBuffers(int fd) {
+  for (int option : {SO_RCVBUFFORCE, SO_SNDBUFFORCE}) {
+    if (setsockopt(fd, SOL_SOCKET, option, &kBufferBytes, sizeof(kBufferBytes)) != 0) return errno;
+  }
+  return 0;
+}
+
 int MakeSocket(int family, UniqueFd* made) {
   *made = UniqueFd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-  return made->Valid() ? MarkForEventLoop(made->Get(), true) : errno;
+  if (!made->Valid()) return errno;
+  if (int error = BoundBuffers(made->Get())) return error;
+  return MarkForEventLoop(made->Get(), true);
 }
 
 int MakeListener(int family, int backlog, UniqueFd* made, uint16_t* port) {

@@ -1,10 +1,11 @@
-/** A tenant whose policies are as slow as policies may be, and whose pods dial what they guard: who suffers. */
+/** A tenant whose policies are as slow as policies may be, or whose pods' buffers as large: who suffers. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { must } from "../lab/command.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { both } from "./support/attempt.ts";
 import { denyWhere } from "./support/endpoints.ts";
-import { guard, namespaces, pod, server } from "./support/objects.ts";
+import { guard, namespaces, pod, server, service } from "./support/objects.ts";
 import { python, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
 
@@ -40,6 +41,7 @@ beforeAll(async () => {
   stage = await openStage("hostile", [
     namespaces("bank", "shop", "mallory"),
     server("bank", "open"),
+    [service("mallory", "sink"), pod("mallory", "sink", { labels: { app: "sink" } })] as KubeObject[],
     Object.keys(POLICIES).flatMap((name) => server("mallory", name)),
     [
       pod("shop", "client"),
@@ -47,6 +49,7 @@ beforeAll(async () => {
     ] as KubeObject[],
     [
       guard("bank", "open", [denyWhere("conn.client_port == 1")]),
+      guard("mallory", "sink", [denyWhere("conn.client_port == 1")]),
       ...Object.entries(POLICIES).flatMap(([service, count]) =>
         Array.from({ length: count }, (_, i) =>
           guard("mallory", service, [slow, slow, slow], { name: `${service}${i}` }),
@@ -91,3 +94,47 @@ while time.monotonic() < end:
     expect(said.filter(([saw, took]) => saw !== "bank/open" || took > 2)).toEqual([]);
   });
 });
+
+test.skipIf(obstacle() !== undefined)(
+  "a pod's sysctls do not say how much the proxy keeps for a server that never reads",
+  async () => {
+    const mallory = stage.pod("mallory/one");
+    const large = "4096 268435456 268435456";
+    const sysctls = [`net.ipv4.tcp_rmem=${large}`, `net.ipv4.tcp_wmem=${large}`];
+    await must(["nsenter", `--net=${mallory.netns}`, "sysctl", "-w", ...sysctls]);
+    const sink = startPython<string>(
+      stage.pod("mallory/sink"),
+      `
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+listener.bind(("0.0.0.0", 8080))
+listener.listen(10)
+say("listens")
+kept = [listener.accept() for _ in iter(int, 1)]`,
+    );
+    try {
+      await sink.next();
+      const { said } = await python<number>(
+        mallory,
+        `
+made = None
+while made is None:
+    made = outcome(lambda: connect(arguments[0], 80))
+    if isinstance(made, str): made = time.sleep(0.1)
+made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+made.setblocking(False)
+total, last = 0, time.monotonic()
+while time.monotonic() < last + 2 and total < 1 << 26:
+    sent = outcome(lambda: made.send(bytes(1 << 20)))
+    if isinstance(sent, int): total, last = total + sent, time.monotonic()
+    else: time.sleep(0.001)
+say(total)`,
+        stage.service("sink.mallory:80").IPv4,
+      );
+      expect(said[0]).toBeGreaterThan(0);
+      expect(said[0]).toBeLessThan(16 << 20);
+    } finally {
+      sink.end();
+    }
+  },
+);
