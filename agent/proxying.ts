@@ -23,8 +23,10 @@ import { logOf, recallConnection, rulingOf } from "./recall.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
+import { limitRepeats } from "./verdict/repeats.ts";
 
-const COUNT_MS = 1000;
+/** A pod makes notes by the ten thousand in a second. */
+const COUNT_MS = 250;
 
 export interface ProxyingOptions {
   /** Undefined: there is no broker. */
@@ -124,15 +126,16 @@ export class Proxying {
   }
 
   #connect(socketPath: string): BrokerClient {
-    const { native, log, clock } = this.#parts;
+    const { native, clock } = this.#parts;
+    const log = limitRepeats(this.#parts.log.log, () => clock.now());
     const broker = new BrokerClient(native, {
       socketPath,
       clock,
       agentDownAfter: this.#options.agentDownAfter,
       onChange: (connected, why) => {
-        if (connected) log.log("info", "connected to the socket broker", { socket: socketPath });
+        if (connected) log("info", "connected to the socket broker", { socket: socketPath });
         else
-          log.log("warn", "the socket broker is away: what only a proxy can decide is refused", {
+          log("warn", "the socket broker is away: what only a proxy can decide is refused", {
             error: why,
           });
         // What failed without it is tried again.
@@ -185,7 +188,7 @@ export class Proxying {
     });
     const counting = setInterval(() => {
       this.#attempt("connects that nobody accepts could not be counted", () => {
-        const waiting = redirects.waiting();
+        const waiting = redirects.waiting(open.perPod);
         for (const { cookie, podUid } of listeners.places())
           overLimit.update("waiting", podUid, waiting.get(cookie) ?? 0, open.perPod);
       });

@@ -1,9 +1,10 @@
 /** Decides again what the kernel decided, for what its numbers cannot hold: what `log` actions recorded, and errors in words. */
 import { decide, decideConnection } from "./guard/decide.ts";
+import type { Guard } from "./guard/guard.ts";
 import type { GuardSet } from "./guard/guards.ts";
 import { type Place, type Travelled, travel } from "./guard/travel.ts";
 import type { Connection } from "./model/connection.ts";
-import type { Identity } from "./model/identity.ts";
+import type { Identity, PodIdentity } from "./model/identity.ts";
 import { refKey } from "./model/objects.ts";
 import type { Decision, LogMetadata, Reason, Verdict } from "./model/verdict.ts";
 import type { Ruling } from "./proxy/tcp-proxy.ts";
@@ -11,9 +12,29 @@ import type { Ruling } from "./proxy/tcp-proxy.ts";
 /** Why the kernel settled, one way or the other, what it should have left to the proxy. */
 const WITHOUT_PROXY: ReadonlySet<Reason> = new Set(["pending", "agent-down", "over-limit"]);
 
+/** A pod may be refused a hundred times a second, and each time the same would have to be found out. */
+const decisions = new WeakMap<GuardSet, Map<Guard, Map<PodIdentity | string, Verdict>>>();
+
 /** The verdicts that a connection meets on its way from what was dialled. */
-export function recall({ guardAt, routes }: GuardSet, identity: Identity, from: Place): readonly Verdict[] {
-  return travel(guardAt, from, (guard) => decide(guard, identity, routes)).verdicts;
+export function recall(guardSet: GuardSet, identity: Identity, from: Place): readonly Verdict[] {
+  const ofGuards = entryOf(decisions, guardSet, () => new Map());
+  return travel(guardSet.guardAt, from, (guard) => {
+    const ofCallers = entryOf(ofGuards, guard, () => new Map());
+    const caller = identity.kind === "pod" ? identity.pod : identity.code;
+    return entryOf(ofCallers, caller, () => decide(guard, identity, guardSet.routes));
+  }).verdicts;
+}
+
+function entryOf<Key, Value>(
+  map: { get(key: Key): Value | undefined; set(key: Key, value: Value): unknown },
+  key: Key,
+  make: () => Value,
+): Value {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
 }
 
 /** The way of one connection, of which everything is known but what it is at each stop. */

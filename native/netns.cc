@@ -1,9 +1,12 @@
 #include "netns.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/nsfs.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "addon.h"
 #include "arguments.h"
@@ -21,14 +24,43 @@ constexpr const char* kNoDestroy = "this kernel cannot end connections: it needs
 constexpr uint8_t kLoopback4[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
 constexpr uint8_t kLoopback6[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 
-int MakeSocket(int family, UniqueFd* made) {
+// What is in the buffers of a socket is charged to us, and how much that may be is for the namespace's sysctls to say, which
+// a pod may choose. A connection from loopback needs little, and keeps it whatever they say later.
+constexpr int kListenerBuffer = 512 << 10;
+// One to a server grows as its way needs; this is what it has in a namespace that would let it grow further.
+constexpr int kMostBuffer = 8 << 20;
+
+int BoundBuffers(int fd, int bytes) {
+  int half = bytes / 2;  // the kernel makes it twice as much, for its own bookkeeping
+  for (int option : {SO_RCVBUFFORCE, SO_SNDBUFFORCE}) {
+    if (setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half)) != 0) return errno;
+  }
+  return 0;
+}
+
+// Of the namespace that this thread is in. What cannot be read is too much.
+bool MayGrowTooLarge() {
+  for (const char* path : {"/proc/sys/net/ipv4/tcp_rmem", "/proc/sys/net/ipv4/tcp_wmem"}) {
+    char text[128] = {};
+    UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
+    long long most = 0;
+    if (!fd.Valid() || read(fd.Get(), text, sizeof(text) - 1) <= 0) return true;
+    if (sscanf(text, "%*d %*d %lld", &most) != 1 || most > kMostBuffer) return true;
+  }
+  return false;
+}
+
+// `buffer` 0: as the namespace has it.
+int MakeSocket(int family, int buffer, UniqueFd* made) {
   *made = UniqueFd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-  return made->Valid() ? MarkForEventLoop(made->Get(), true) : errno;
+  if (!made->Valid()) return errno;
+  int error = buffer == 0 ? 0 : BoundBuffers(made->Get(), buffer);
+  return error != 0 ? error : MarkForEventLoop(made->Get(), true);
 }
 
 int MakeListener(int family, int backlog, UniqueFd* made, uint16_t* port) {
   UniqueFd fd;
-  if (int error = MakeSocket(family, &fd)) return error;
+  if (int error = MakeSocket(family, kListenerBuffer, &fd)) return error;
   int on = 1;
   if (family == AF_INET6 && setsockopt(fd.Get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) return errno;
   struct sockaddr_storage address;
@@ -129,8 +161,9 @@ std::vector<UniqueFd> Netns::MakeSockets(Napi::Env env, int family, uint32_t cou
   std::vector<UniqueFd> made(count);
   std::string operation = "make " + Name(family) + " socket";
   int error = Inside(env, operation, [&] {
+    int buffer = MayGrowTooLarge() ? kMostBuffer : 0;
     for (UniqueFd& fd : made) {
-      if (int failed = MakeSocket(family, &fd)) return failed;
+      if (int failed = MakeSocket(family, buffer, &fd)) return failed;
     }
     return 0;
   });

@@ -4,6 +4,7 @@ import { requireCgroup2 } from "../dataplane/kernel.ts";
 import { loadNative } from "../dataplane/native.ts";
 import { Broker } from "../proxy/broker.ts";
 import { agentLog, levels } from "../verdict/log.ts";
+import { limitRepeats } from "../verdict/repeats.ts";
 import { cgroupRootOption, oneOf, requireKernel, resolveCgroupRoot } from "./options.ts";
 
 interface Flags {
@@ -33,7 +34,13 @@ async function runBroker({ socket, cgroupRoot: given, logLevel }: Flags): Promis
   const stopped = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve(signal));
   const onBroken = (error: Error) => stopped.reject(error);
-  const broker = new Broker(native, { socketPath: socket, cgroupRoot, uid, onBroken, log });
+  const broker = new Broker(native, {
+    socketPath: socket,
+    cgroupRoot,
+    uid,
+    onBroken,
+    log: limitRepeats(log, Date.now),
+  });
   log("info", "serving", { socket, cgroup_root: cgroupRoot });
   const signal = await stopped.promise.finally(() => broker.close());
   log("info", "stopped", { signal });

@@ -2,12 +2,22 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** The directory and all below it, each before those it holds. One is read when it is asked for. */
-export function* cgroupsBelow(directory: string): Generator<string> {
-  yield directory;
+/**
+ * The directory and those below it, the upper ones first, so that what a container makes comes after what was made for it;
+ * `most` of them. One is read when it is asked for.
+ */
+export function* cgroupsBelow(directory: string, most = Number.POSITIVE_INFINITY): Generator<string> {
+  const queue = [directory];
+  for (const path of queue) {
+    yield path;
+    if (queue.length < most) queue.push(...cgroupsIn(path).slice(0, most - queue.length));
+  }
+}
+
+/** The directories directly in one. */
+export function cgroupsIn(directory: string): string[] {
   const entries = goneIsEmpty(() => readdirSync(directory, { withFileTypes: true }));
-  const names = entries.flatMap((entry) => (entry.isDirectory() ? entry.name : []));
-  for (const name of names) yield* cgroupsBelow(join(directory, name));
+  return entries.flatMap((entry) => (entry.isDirectory() ? join(directory, entry.name) : []));
 }
 
 /** As this process's PID namespace numbers them; those that it does not show are left out. */

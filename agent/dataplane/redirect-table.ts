@@ -67,13 +67,20 @@ export class RedirectTable {
     return redirect;
   }
 
-  /** How many connects of each namespace have a note that nobody has taken. */
-  waiting(): ReadonlyMap<bigint, number> {
+  /**
+   * How many connects of each namespace had a note that nobody had taken. Of one namespace `most` of them are left, since
+   * the map is for all: whoever comes without a note is reset.
+   */
+  waiting(most: number): ReadonlyMap<bigint, number> {
     const counts = new Map<bigint, number>();
+    const beyond: Buffer[] = [];
     for (const { key } of readEntries(this.#maps.redirects)) {
       const cookie = key.readBigUInt64LE(layouts.redirect_key.netns_cookie);
-      counts.set(cookie, (counts.get(cookie) ?? 0) + 1);
+      const count = (counts.get(cookie) ?? 0) + 1;
+      counts.set(cookie, count);
+      if (count > most) beyond.push(key);
     }
+    for (const key of beyond) this.#maps.redirects.delete(key);
     return counts;
   }
 

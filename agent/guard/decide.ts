@@ -43,19 +43,19 @@ export function callerOf(identity: Identity, connection: Connection): Caller {
 /** Audited policies never refuse; what they would have said is in `audited` where it differs. */
 function decideCaller(guard: Pick<Guard, "policies" | "isCrowded">, caller: Caller, routes: Routes): Verdict {
   if (guard.isCrowded) return { action: "deny", reason: "over-limit" };
+  const meter = { cost: 0 };
   const asked = guard.policies.map((policy) => ({
     audit: policy.audit,
-    ...judgeGuardPolicy(policy, caller, routes, { auditedRefuse: false }),
+    ...judgeGuardPolicy(policy, caller, routes, { auditedRefuse: false, meter }),
   }));
   const enforced = combine(asked.filter(({ audit }) => !audit).map(({ decision }) => decision));
   const log = asked.flatMap((judged) => judged.log);
   const endsTls = asked.some((judged) => judged.endsTls && !judged.audit);
   const verdict = { ...enforced, ...(log.length > 0 && { log }), ...(endsTls && { endsTls }) };
   if (!asked.some(({ audit, suppressed }) => audit || suppressed)) return verdict;
+  const again = { auditedRefuse: true, meter: { cost: 0 } };
   const audited = combine(
-    guard.policies.map(
-      (policy) => judgeGuardPolicy(policy, caller, routes, { auditedRefuse: true }).decision,
-    ),
+    guard.policies.map((policy) => judgeGuardPolicy(policy, caller, routes, again).decision),
   );
   return sameEffect(enforced, audited) ? verdict : { ...verdict, audited };
 }

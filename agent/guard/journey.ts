@@ -40,7 +40,13 @@ export interface Journey {
   /** Keys of the objects on the way here, the guarding one first. */
   readonly path: readonly string[];
   readonly trail: Trail;
+  readonly meter: Meter;
   readonly watcher: Watcher | undefined;
+}
+
+/** What the policies that a decision has asked may have cost, in units of cel/cost.ts: all of a guard's together. */
+export interface Meter {
+  cost: number;
 }
 
 /** What one decision did so far, on all branches. */

@@ -1,11 +1,20 @@
 /** What one policy decides about one connection, with its forwards followed to the end. */
 import { type ObjectRef, refKey } from "../model/objects.ts";
 import type { Decision, LogMetadata, Reason } from "../model/verdict.ts";
+import { MAX_DECISION_COST } from "../policy/budget.ts";
 import { type EndpointUrl, parseUpstreamUrl } from "../policy/url.ts";
 import { combine } from "./combine.ts";
 import { forwardFault } from "./forward-fault.ts";
 import type { GuardPolicy } from "./guard.ts";
-import { type Caller, isLoop, type Journey, type Judged, type Trail, type Watcher } from "./journey.ts";
+import {
+  type Caller,
+  isLoop,
+  type Journey,
+  type Judged,
+  type Meter,
+  type Trail,
+  type Watcher,
+} from "./journey.ts";
 import type { RegisteredEndpoint, Routes } from "./routes.ts";
 import { targetOf } from "./target.ts";
 import { describeOutcome } from "./words.ts";
@@ -26,6 +35,8 @@ export interface Manner {
   /** True if not said. */
   readonly connectOnlyRefuse?: boolean;
   readonly watcher?: Watcher | undefined;
+  /** Of the whole decision, if it is about more than this policy. */
+  readonly meter?: Meter;
 }
 
 /** A policy of a guard, asked on its own. */
@@ -33,11 +44,11 @@ export function judgeGuardPolicy(
   policy: GuardPolicy,
   caller: Caller,
   routes: Routes,
-  { auditedRefuse, connectOnlyRefuse = true, watcher }: Manner,
+  { auditedRefuse, connectOnlyRefuse = true, watcher, meter = { cost: 0 } }: Manner,
 ): JudgedPolicy {
   const trail: Trail = { policiesRun: 0, suppressed: false, endsTls: false, log: [] };
   const { home } = policy;
-  const how = { auditedRefuse, connectOnlyRefuse, watcher };
+  const how = { auditedRefuse, connectOnlyRefuse, watcher, meter };
   const decision = judge(policy, { caller, routes, home, ...how, path: [], trail });
   const { suppressed, endsTls, log } = trail;
   return { decision, suppressed, endsTls, log };
@@ -51,6 +62,12 @@ function judge(policy: Judged, journey: Journey): Decision {
   if (inForce.kind === "refusal") {
     watcher?.answered(policy, undefined);
     return deny(inForce.reason, object);
+  }
+  // The agent has one thread for everybody: a tenant's hundred policies must not hold it for a hundred times as long.
+  journey.meter.cost += inForce.policy.cost;
+  if (journey.meter.cost > MAX_DECISION_COST) {
+    watcher?.answered(policy, undefined);
+    return deny("over-limit", object, undefined, "the policies asked together could take too long");
   }
   const { identity, connection } = journey.caller;
   const facts = { identity, connection, endpoint };

@@ -87,7 +87,7 @@ type Current =
     }
   | { readonly ok: false; readonly problem: Problem; readonly readsPod: boolean };
 
-const NO_RULES: Policy = { rules: [], scope: "namespace", reads: new Set(), readsPod: false };
+const NO_RULES: Policy = { rules: [], scope: "namespace", reads: new Set(), readsPod: false, cost: 0 };
 
 function currentPolicy(
   object: PolicyObject,

@@ -118,8 +118,9 @@ function lasting(guard: Guard, denial: Decision, caller: Caller, routes: Routes)
   // Nobody looks at the policies there.
   if (guard.isCrowded) return denial;
   const enforced = guard.policies.filter(({ audit }) => !audit);
+  const meter = { cost: 0 };
   const decisions = enforced.flatMap((policy) => {
-    const how = { auditedRefuse: false, connectOnlyRefuse: false };
+    const how = { auditedRefuse: false, connectOnlyRefuse: false, meter };
     const { decision } = judgeGuardPolicy(policy, caller, routes, how);
     return policy.connectOnly && isOf(decision, policy.object) ? [] : [decision];
   });

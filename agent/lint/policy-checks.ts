@@ -184,7 +184,7 @@ function fitness(
   return found;
 }
 
-const NO_RULES: Policy = { rules: [], scope: "namespace", reads: new Set(), readsPod: false };
+const NO_RULES: Policy = { rules: [], scope: "namespace", reads: new Set(), readsPod: false, cost: 0 };
 
 function unbound({ kind }: Endpoint | ConnectionPolicy, path: string): Diagnostic {
   const message =

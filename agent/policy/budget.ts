@@ -7,6 +7,8 @@ const OVER_LIMIT = "PODGATE_OVER_LIMIT";
 const MAX_EXPRESSION_TEXT = 65_536;
 /** Bound of one evaluation of all expressions, in units of cel/cost.ts: about 50 ms. */
 const MAX_COST = 500_000;
+/** Of all policies that one decision asks: a guard may have a hundred, and each may forward to dozens. */
+export const MAX_DECISION_COST = 4 * MAX_COST;
 
 /** Says once that it is too much. */
 export class Budget {
@@ -30,6 +32,11 @@ export class Budget {
       this.#report.error(OVER_LIMIT, this.#path, message);
     }
     return false;
+  }
+
+  /** What the expressions read so far cost together. */
+  get cost(): number {
+    return this.#cost;
   }
 
   spend(cost: number): void {

@@ -1,4 +1,5 @@
 /** The one meaning of a policy: what it says of one connection. What the kernel enforces is this function's result. */
+import { UNKNOWN } from "../model/connection.ts";
 import type { PodIdentity } from "../model/identity.ts";
 import { type ActionResult, perform } from "./perform.ts";
 import type { Expression, Outcome, Policy, PolicyAction, Rule } from "./policy.ts";
@@ -9,37 +10,44 @@ export type Evaluate = typeof evaluate;
 
 /**
  * `evaluate` with a memory for as long as policy and pod are the same values: expressions may cost milliseconds, and
- * every look at the cluster asks again for every pod. Policies that hang on more than the caller are always asked.
+ * every look at the cluster asks again for every pod. What is asked of one connection, or hangs on targets that may be gone,
+ * is always asked.
  */
 export function rememberingEvaluate(): Evaluate {
   const outcomes = new WeakMap<
     Policy,
-    { byCaller: Map<string, Outcome>; byPod: WeakMap<PodIdentity, Outcome> }
+    { byCaller: Map<string, Outcome>; byPod: WeakMap<PodIdentity, Map<string, Outcome>> }
   >();
   return (policy, facts, resolve, observer) => {
-    if (observer !== undefined || !hangsOnCallerAlone(policy))
-      return evaluate(policy, facts, resolve, observer);
+    const about = aheadKey(policy, facts);
+    if (observer !== undefined || about === undefined) return evaluate(policy, facts, resolve, observer);
     const known = outcomes.get(policy) ?? { byCaller: new Map(), byPod: new WeakMap() };
     outcomes.set(policy, known);
     const caller = callerKey(policy, facts);
-    const before = typeof caller === "string" ? known.byCaller.get(caller) : known.byPod.get(caller);
-    if (before !== undefined) return before;
-    const outcome = evaluate(policy, facts, resolve);
-    if (typeof caller === "string") known.byCaller.set(caller, outcome);
-    else known.byPod.set(caller, outcome);
+    const ofCaller = typeof caller === "string" ? known.byCaller : (known.byPod.get(caller) ?? new Map());
+    if (typeof caller !== "string") known.byPod.set(caller, ofCaller);
+    const key = typeof caller === "string" ? `${caller} ${about}` : about;
+    const outcome = ofCaller.get(key) ?? evaluate(policy, facts, resolve);
+    ofCaller.set(key, outcome);
     return outcome;
   };
 }
 
-/** Whether nothing but the identity of the caller can change the outcome: no address, no time, no target that may be gone. */
-function hangsOnCallerAlone(policy: Policy): boolean {
-  const ofCaller = [...policy.reads].every((name) => name.startsWith("conn.k8s.pod."));
-  return ofCaller && policy.rules.every(({ actions }) => actions.every(isPlain));
+/**
+ * What the outcome depends on besides policy and caller, if that is known before there is a connection: no moment, no port
+ * of its own, no target that may be gone. Else undefined.
+ */
+function aheadKey(policy: Policy, { connection, endpoint }: Facts): string | undefined {
+  if (!policy.rules.every(({ actions }) => actions.every(isPlain))) return undefined;
+  if ([...policy.reads].every((name) => name.startsWith("conn.k8s.pod."))) return "";
+  const { client, server, start, now, tls } = connection;
+  const isAhead = client.port === UNKNOWN && start === UNKNOWN && now === UNKNOWN && tls === undefined;
+  return isAhead ? JSON.stringify([client.ip, server, endpoint]) : undefined;
 }
 
 function isPlain(action: PolicyAction): boolean {
-  if (action.type === "deny") return true;
-  return action.type === "forward-internal" && !action.continueOnError && action.url.constant !== undefined;
+  if (action.type !== "forward-internal") return true;
+  return !action.continueOnError && action.url.constant !== undefined;
 }
 
 /** What of a caller the policy's outcome depends on; "" is the caller that nobody knows. */

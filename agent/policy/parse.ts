@@ -39,13 +39,13 @@ export function parsePolicy(value: unknown, path: string): ParseResult {
   for (const phase of HTTP_PHASES) {
     if (Object.hasOwn(fields, phase)) checkHttpPhase(fields[phase], childPath(path, phase), report);
   }
-  const { rules, reads } = Object.hasOwn(fields, "on_tcp_connect")
+  const { rules, reads, cost } = Object.hasOwn(fields, "on_tcp_connect")
     ? parseRules(fields.on_tcp_connect, childPath(path, "on_tcp_connect"), report)
-    : { rules: [], reads: new Set<string>() };
+    : { rules: [], reads: new Set<string>(), cost: 0 };
   const diagnostics = report.errors;
   if (diagnostics.length > 0) return { ok: false, diagnostics, readsPod: mentionsPod(value) };
   const readsPod = [...reads].some((name) => name === "conn" || /^conn\.k8s\b/.test(name));
-  const policy = { rules, scope: scopeOfReads(reads), reads, readsPod };
+  const policy = { rules, scope: scopeOfReads(reads), reads, readsPod, cost };
   return { ok: true, policy, warnings: report.warnings };
 }
 

@@ -80,6 +80,8 @@ export interface Policy {
   readonly reads: ReadonlySet<string>;
   /** Whether anything reads `conn.k8s.*`. */
   readonly readsPod: boolean;
+  /** The most that one evaluation can cost, in units of cel/cost.ts. */
+  readonly cost: number;
 }
 
 /**

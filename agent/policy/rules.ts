@@ -16,6 +16,8 @@ export interface Rules {
   readonly rules: readonly Rule[];
   /** Everything that expressions and actions read. */
   readonly reads: ReadonlySet<string>;
+  /** The most that asking all of them can cost, in units of cel/cost.ts. */
+  readonly cost: number;
 }
 
 /** The rules as far as they could be read. Everything wrong is in `report`. */
@@ -23,7 +25,7 @@ export function parseRules(value: unknown, path: string, report: Report): Rules 
   const items = report.list(SCHEMA, path, value, "a list of rules, or leave it out") ?? [];
   if (items.length > MAX_RULES) {
     report.error(TOO_MANY_RULES, path, `it has ${items.length} rules: write at most ${MAX_RULES}`);
-    return { rules: [], reads: new Set() };
+    return { rules: [], reads: new Set(), cost: 0 };
   }
   const reading = new Reading(path, report);
   const rules: Rule[] = [];
@@ -40,7 +42,7 @@ export function parseRules(value: unknown, path: string, report: Report): Rules 
     }
     ended ||= isUnconditional(item) && actions.some(terminates);
   }
-  return { rules, reads: reading.reads };
+  return { rules, reads: reading.reads, cost: reading.budget.cost };
 }
 
 function isUnconditional(item: unknown): boolean {

@@ -21,6 +21,11 @@ type Action = Extract<PolicyAction, { type: "terminate-tls" }>;
 
 const DEFAULT_VERSIONS = { min_version: "1.2", max_version: "1.3" } as const;
 const VERIFY = "require-and-verify";
+/** Each connection costs a signature, and reading them, of the thread that serves every pod. */
+const MOST_KEY_BITS = 4096;
+const LONGEST_CHAIN = 65_536;
+const LONGEST_AUTHORITY = 8192;
+const MOST_AUTHORITIES = 32;
 const KEYS = [
   "min_version",
   "max_version",
@@ -149,7 +154,9 @@ function readPair(fields: Fields, path: string, reading: Reading): Action["pair"
   if (fault?.certificate === true) {
     report.error(INVALID_CONFIG, certificatePath, NO_CERTIFICATE);
   }
-  if (fault !== undefined && fault.key !== true && fault.certificate !== true) {
+  if (fault?.isLong === true) {
+    report.error(INVALID_CONFIG, keyPath, `it is over ${MOST_KEY_BITS} bits: use a shorter one`);
+  } else if (fault !== undefined && fault.key !== true && fault.certificate !== true) {
     const message = "it is not of server_private_key: write the certificate that was made for that key";
     report.error(INVALID_CONFIG, certificatePath, message);
   }
@@ -160,12 +167,16 @@ interface PairFault {
   readonly message: string;
   readonly key?: boolean;
   readonly certificate?: boolean;
+  readonly isLong?: boolean;
 }
 
 /** Does not repeat what it was given. */
 function pairFault(certificate: string, key: string): PairFault | undefined {
-  const privateKey = attempt(() => createPrivateKey(key));
-  const leaf = attempt(() => new X509Certificate(certificate));
+  const privateKey = key.length > LONGEST_CHAIN ? undefined : attempt(() => createPrivateKey(key));
+  const leaf =
+    certificate.length > LONGEST_CHAIN ? undefined : attempt(() => new X509Certificate(certificate));
+  if ((privateKey?.asymmetricKeyDetails?.modulusLength ?? 0) > MOST_KEY_BITS)
+    return { message: `the key is over ${MOST_KEY_BITS} bits: use a shorter one`, isLong: true };
   if (privateKey === undefined) {
     return { message: "the key is no private key in PEM", key: true, certificate: leaf === undefined };
   }
@@ -179,6 +190,11 @@ function readAuthorities(value: unknown, path: string, reading: Reading): readon
   const items = report.list(UNREADABLE_CONFIG, path, value, "a list of certificates in PEM") ?? [];
   if (Array.isArray(value) && items.length === 0) {
     report.error(INVALID_CONFIG, path, "it is empty, so nobody can be verified: write one or remove it");
+  }
+  if (items.length > MOST_AUTHORITIES) {
+    const message = `it has ${items.length} certificates: write at most ${MOST_AUTHORITIES}`;
+    report.error(INVALID_CONFIG, path, message);
+    return [];
   }
   return items.flatMap((item, index) => readAuthority(item, childPath(path, index), reading) ?? []);
 }
@@ -195,7 +211,7 @@ function readAuthority(item: unknown, path: string, reading: Reading): Template 
 }
 
 function isCertificate(pem: string): boolean {
-  return attempt(() => new X509Certificate(pem)) !== undefined;
+  return pem.length <= LONGEST_AUTHORITY && attempt(() => new X509Certificate(pem)) !== undefined;
 }
 
 function readText(value: unknown, path: string, reading: Reading): TypedTemplate | undefined {

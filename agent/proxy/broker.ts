@@ -51,6 +51,10 @@ export class Broker {
           ended,
           silent_ms: Math.round(silentFor),
         }),
+      onUnable: (error) =>
+        options.log("warn", "who waits for a silent agent waits on, and open connections stay open", {
+          error: error.message,
+        }),
       now: () => performance.now(),
     });
     this.#listener = listen(

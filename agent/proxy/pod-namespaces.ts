@@ -4,13 +4,19 @@
  */
 import { readlinkSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupsBelow, processesIn } from "../dataplane/cgroup-processes.ts";
+import { cgroupsBelow, cgroupsIn, processesIn } from "../dataplane/cgroup-processes.ts";
 import type { Netns } from "../dataplane/native.ts";
 import { isPathBelow, type Place } from "./broker-protocol.ts";
 
-/** Of one pod that are opened to find the one asked for. A pod may make thousands within itself. */
+/**
+ * Of one container, to find the namespace asked for: it may make thousands within itself, of processes and directories too,
+ * and what it hides so must be found by way of the pod's others, the one that holds its namespaces among them.
+ */
 const MOST_TRIED = 64;
-const MOST_PROCESSES = 100_000;
+const MOST_PROCESSES = 20_000;
+const MOST_DIRECTORIES = 1024;
+/** Directories directly in a pod's, which the kubelet makes. */
+const MOST_CONTAINERS = 64;
 
 export interface NamespaceSource {
   open(path: string): Netns;
@@ -72,9 +78,19 @@ export class PodNamespaces {
   }
 
   #search(directory: string, cookie: bigint): Netns {
+    const about = { cookie, lastError: "no process of it is there" };
+    const containers = cgroupsIn(directory).slice(0, MOST_CONTAINERS);
+    const groups = [[directory], ...containers.map((path) => cgroupsBelow(path, MOST_DIRECTORIES))];
+    for (const directories of groups) {
+      const found = this.#searchIn(processesOf(directories), about);
+      if (found !== undefined) return found;
+    }
+    throw new Error(`enter namespace ${cookie} of ${directory}: ${about.lastError}`);
+  }
+
+  #searchIn(pids: Iterable<number>, about: { cookie: bigint; lastError: string }): Netns | undefined {
     const tried = new Set<string>();
-    let lastError = "no process of it is there";
-    for (const pid of processesBelow(directory)) {
+    for (const pid of pids) {
       const path = `/proc/${pid}/ns/net`;
       try {
         const name = readlinkSync(path);
@@ -83,21 +99,21 @@ export class PodNamespaces {
         tried.add(name);
         const netns = this.#source.open(path);
         // The process may have ended, and its number be another's by now: the cookie tells.
-        if (netns.cookie === cookie) return netns;
+        if (netns.cookie === about.cookie) return netns;
         netns.close();
-        lastError = "its processes are in others";
+        about.lastError = "its processes are in others";
       } catch (error) {
-        if (!isGone(error)) lastError = (error as Error).message;
+        if (!isGone(error)) about.lastError = (error as Error).message;
       }
     }
-    throw new Error(`enter namespace ${cookie} of ${directory}: ${lastError}`);
+    return undefined;
   }
 }
 
-/** Of it and all directories below, one after the other. */
-function* processesBelow(directory: string): Generator<number> {
+/** The processes of those directories, one after the other. */
+function* processesOf(directories: Iterable<string>): Generator<number> {
   let found = 0;
-  for (const path of cgroupsBelow(directory)) {
+  for (const path of directories) {
     for (const pid of processesIn(path)) {
       if (found++ >= MOST_PROCESSES) return;
       yield pid;

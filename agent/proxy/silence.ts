@@ -26,6 +26,8 @@ export interface SilenceOptions {
   readonly find: (place: Place) => Pick<Netns, "table" | "destroy">;
   /** Some were ended because the agent was silent for so long, in ms. */
   readonly onEnded: (ended: number, silentFor: number) => void;
+  /** Connections cannot be ended here: the kernel lacks what that takes. Once. */
+  readonly onUnable: (error: Error) => void;
   /** ms that only ever grow. */
   readonly now: () => number;
 }
@@ -36,6 +38,7 @@ export class Silence {
   #timer: NodeJS.Timeout | undefined;
   #lastBeat = 0;
   #agentDownAfter = 0;
+  #isUnable = false;
 
   constructor(options: SilenceOptions) {
     this.#options = options;
@@ -79,8 +82,12 @@ export class Silence {
     for (const place of this.#places.values()) {
       try {
         ended += this.#sweep(place);
-      } catch {
-        // The pod is gone, and who waited there too; else it is tried again.
+      } catch (error) {
+        // Else the pod is gone, and who waited there too; or it is tried again.
+        if (isLacking(error) && !this.#isUnable) {
+          this.#isUnable = true;
+          this.#options.onUnable(error);
+        }
       }
     }
     if (ended > 0) this.#options.onEnded(ended, silentFor);
@@ -109,6 +116,10 @@ export function waiting(sockets: readonly TcpSocket[]): readonly TcpConnection[]
       (state === synSent && listening.has(name(remote))) ||
       unaccepted.has(`${name(local)} ${name(remote)}`),
   );
+}
+
+function isLacking(error: unknown): error is Error {
+  return (error as NodeJS.ErrnoException).code === "EOPNOTSUPP";
 }
 
 const name = ({ address, port }: TcpEnd) => `${Buffer.from(address).toString("hex")} ${port}`;

@@ -4,8 +4,8 @@
  */
 import { type Place, SOCKETS_PER_MESSAGE } from "./broker-protocol.ts";
 
-/** Of all pods together: above it there are sockets only for those that wait. */
-const MOST_SPARE = 1024;
+/** Of all pods together, above which there are sockets only for those that wait: they are of the descriptors to spare. */
+const MOST_SPARE = 128;
 const IDLE_MS = 1000;
 
 export type Family = 4 | 6;

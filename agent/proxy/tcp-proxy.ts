@@ -10,6 +10,7 @@ import type { Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 import { type ClientEnd, plainEnd } from "./client-end.ts";
 import { connectFrom } from "./connecting.ts";
+import { FairTurns } from "./fair-turns.ts";
 import type { ShakeHands } from "./handshake.ts";
 import type { Cause, OverLimit } from "./over-limit.ts";
 import { type Limits, type OnQuota, Quota } from "./quota.ts";
@@ -116,6 +117,7 @@ export class TcpProxy {
   readonly #tls: Quota;
   readonly #open = new Set<OpenConnection>();
   readonly #handshakes = new Set<AbortController>();
+  readonly #turns = new FairTurns();
   #idle = Promise.withResolvers<void>();
   readonly #refused = new Map<Refused, number>();
 
@@ -170,13 +172,15 @@ export class TcpProxy {
       onOutcome({ caller, ruling: deny(refused) });
       return;
     }
-    const ruling = decide(caller);
-    const { action, handshake } = ruling;
-    if (action === "proxy" && handshake !== undefined) {
-      void this.#secure({ caller, place, ruling }, fd, handshake);
-    } else {
-      this.#enforce({ caller, place, ruling }, plainEnd(fd, this.#options.pump, native));
-    }
+    this.#turns.run(place.podUid, () => {
+      const ruling = decide(caller);
+      const { action, handshake } = ruling;
+      if (action === "proxy" && handshake !== undefined) {
+        void this.#secure({ caller, place, ruling }, fd, handshake);
+      } else {
+        this.#enforce({ caller, place, ruling }, plainEnd(fd, this.#options.pump, native));
+      }
+    });
   }
 
   /** Resets who is not decided yet. Resolves when no connection is open any more, or after `timeoutMs`, and then resets the others. */
@@ -239,7 +243,9 @@ export class TcpProxy {
       return;
     }
     const secured = { ...caller, tls: made.session };
-    this.#enforce({ caller: secured, place, ruling: unlessForgotten(decide(secured)) }, made.end);
+    this.#turns.run(place.podUid, () =>
+      this.#enforce({ caller: secured, place, ruling: unlessForgotten(decide(secured)) }, made.end),
+    );
   }
 
   #enforce(about: Omit<OpenConnection, "stop">, client: ClientEnd): void {

@@ -92,9 +92,11 @@ export class Reauthorizer {
     const { clock, identityOf } = this.#options;
     this.#judge ??= new Judge(latest, identityOf);
     const pass = new Pass(this.#options, this.#judge, new Turns(clock));
-    await pass.proxied();
     const { registered } = latest.registration;
-    const failures = await pass.pods(hasChanged ? registered : registered.filter(isUndecided(latest)));
+    const [failures] = await Promise.all([
+      pass.pods(hasChanged ? registered : registered.filter(isUndecided(latest))),
+      pass.proxied(),
+    ]);
     const again = [...failures.keys()].filter((uid) => this.#failed.has(uid));
     this.#failed.clear();
     for (const uid of failures.keys()) this.#failed.add(uid);
@@ -132,12 +134,17 @@ class Pass {
 
   async proxied(): Promise<void> {
     const { clock, proxied, onRevoked } = this.#options;
-    for (const connection of proxied()) {
-      if (this.#turns.isOver()) await this.#turns.pause();
-      const time = clock.now();
-      const found = this.#judge.revocation(connection.podUid, connection, time);
-      if (found !== undefined && connection.end()) onRevoked({ ...found, time, layer: "proxy", connection });
-    }
+    const judge = async (connections: readonly ProxiedConnection[]) => {
+      for (const connection of connections) {
+        if (this.#turns.isOver()) await this.#turns.pause();
+        const time = clock.now();
+        const found = this.#judge.revocation(connection.podUid, connection, time);
+        if (found !== undefined && connection.end())
+          onRevoked({ ...found, time, layer: "proxy", connection });
+      }
+    };
+    // Side by side, so that nobody waits for a pod whose policies take long.
+    await Promise.all([...Map.groupBy(proxied(), ({ podUid }) => podUid).values()].map(judge));
   }
 
   /** Returns the pods whose connections could not be read or ended, by UID. */

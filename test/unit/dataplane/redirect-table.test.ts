@@ -60,6 +60,23 @@ describe("redirects", () => {
     table = new RedirectTable({ redirects, forwarded_sockets: forwarded });
   });
 
+  test("that nobody takes are counted by namespace, and no namespace keeps more than it may", () => {
+    for (let port = 1000; port < 1010; port++) redirects.put(encodeRedirectKey(COOKIE, port, 4), written(4));
+    redirects.put(encodeRedirectKey(7n, 1000, 4), written(4));
+    expect(table.waiting(3)).toEqual(
+      new Map([
+        [COOKIE, 10],
+        [7n, 1],
+      ]),
+    );
+    expect(table.waiting(3)).toEqual(
+      new Map([
+        [COOKIE, 3],
+        [7n, 1],
+      ]),
+    );
+  });
+
   test("are taken once, by whom they are for", () => {
     redirects.put(encodeRedirectKey(COOKIE, 40_000, 4), written(4));
     expect(table.take(COOKIE, 40_000, 6, SOURCE)).toBeUndefined();

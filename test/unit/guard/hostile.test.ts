@@ -1,6 +1,6 @@
 /** Objects that a tenant makes to hold up the agent: what they cost is bounded, and so is whom they refuse. */
 import { describe, expect, test } from "vitest";
-import { scopeOf } from "../../../agent/guard/decide.ts";
+import { decideConnection, scopeOf } from "../../../agent/guard/decide.ts";
 import type { Routes } from "../../../agent/guard/routes.ts";
 import { evaluate } from "../../../agent/policy/evaluate.ts";
 import {
@@ -135,6 +135,49 @@ describe("where over 100 policies meet", () => {
 
   test("a thousand Services with a thousand policies take no time", () => {
     expect(timeOf(() => new Cluster(crowd(1000, 1000)))).toBeLessThan(5000);
+  });
+});
+
+describe("a hundred policies that are each as slow as a policy may be", () => {
+  const list = `[${count(100).join()}]`;
+  const slow = {
+    expressions: [`${list}.all(a, ${list}.all(b, a + b + conn.client_port > 0)) && conn.client_port == 1`],
+    actions: [deny],
+  };
+  let asked = 0;
+  const counting: Routes["evaluate"] = (...about) => {
+    asked += 1;
+    return evaluate(...about);
+  };
+  const cluster = (policies: number) =>
+    new Cluster(
+      {
+        services: [service("tenant/slow", [address(0)], [80]), service("shop/web", ["10.96.200.1"], [80])],
+        connectionPolicies: [
+          ...count(policies).map((i) => connectionPolicy(`tenant/p${i}`, ["slow"], [slow, slow, slow])),
+          connectionPolicy("shop/p", ["web"], denyNamespace("sandbox")),
+        ],
+      },
+      { evaluate: counting },
+    );
+
+  test("are not asked to the end: whoever dials there is refused, and nobody else", () => {
+    const all = cluster(100);
+    const slowGuard = all.set.guards.find(({ key }) => key.includes("tenant"));
+    const connection = {
+      client: { ip: "10.244.0.1", port: 40_000 },
+      server: { ip: address(0), port: 80 },
+      start: 0,
+      now: 0,
+    };
+    if (slowGuard === undefined) throw new Error("there is no guard");
+    asked = 0;
+    const verdict = decideConnection(slowGuard, stranger, connection, all.set.routes);
+    expect(verdict).toMatchObject({ action: "deny", reason: "over-limit" });
+    expect(asked).toBeLessThan(10);
+    expect(all.outcome(stranger, `${address(0)}:80`)).toBe("deny over-limit");
+    expect(all.outcome(stranger, "10.96.200.1:80")).toBe("deny rule");
+    expect(cluster(2).outcome(stranger, `${address(0)}:80`)).toMatch(/^proxy/);
   });
 });
 

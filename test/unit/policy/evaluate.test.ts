@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { type Connection, UNKNOWN } from "../../../agent/model/connection.ts";
 import { type Identity, unresolved } from "../../../agent/model/identity.ts";
 import { alwaysTerminates, type Evaluate, rememberingEvaluate } from "../../../agent/policy/evaluate.ts";
 import type { Expression, Policy, Rule } from "../../../agent/policy/policy.ts";
@@ -30,7 +31,7 @@ function ruleOf(index: number, results: readonly unknown[], terminal: "deny" | "
 }
 
 function policyWith(...rules: Rule[]): Policy {
-  return { rules, scope: "pod", reads: new Set(), readsPod: true };
+  return { rules, scope: "pod", reads: new Set(), readsPod: true, cost: 0 };
 }
 
 /** What CEL's && makes of a list: written out from the language definition, with nothing of the code under test. */
@@ -141,7 +142,7 @@ describe("an evaluation that remembers", () => {
       },
     };
     const rules = [{ index: 0, name: "", expressions: [expression], actions: [{ type: "deny" as const }] }];
-    const policy: Policy = { rules, scope, reads: new Set(reads), readsPod: true };
+    const policy: Policy = { rules, scope, reads: new Set(reads), readsPod: true, cost: 0 };
     return { policy, asked: () => asked };
   }
   const NAMESPACE = [`${M}.namespace`];
@@ -180,6 +181,23 @@ describe("an evaluation that remembers", () => {
     });
     remembered(remember, policy, pod({ errorCode: "ERR_NGROK_28000" }));
     remembered(remember, policy, unresolved("x"));
+    expect(asked()).toBe(4);
+  });
+
+  it("asks once for each address ahead of time, whatever of the connection the policy reads", () => {
+    const remember = rememberingEvaluate();
+    const { policy, asked } = counted("pod", [...NAMESPACE, "conn.client_port", "conn.server_port"]);
+    const caller = pod();
+    const ahead = (port: number): Connection => ({
+      client: { ip: "192.0.2.9", port: UNKNOWN },
+      server: { ip: "192.0.2.1", port },
+      start: UNKNOWN,
+      now: UNKNOWN,
+    });
+    for (const port of [80, 443, 80, 443]) remember(policy, factsOf(caller, ahead(port)), resolve);
+    expect(asked()).toBe(2);
+    remember(policy, factsOf(caller, { ...ahead(80), client: { ip: "192.0.2.8", port: UNKNOWN } }), resolve);
+    remember(policy, factsOf(pod(), ahead(80)), resolve);
     expect(asked()).toBe(4);
   });
 

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,6 +51,24 @@ describe("the configuration of terminate-tls", () => {
       "mutual_tls_certificate_authorities: it is empty, so nobody can be verified: write one or remove it",
     ]);
     expect(check({ mutual_tls_verification_strategy: "request" })).toBe("accepted");
+  });
+
+  it("takes nothing with which one connection would hold up all others", () => {
+    const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 4104 });
+    const key = privateKey.export({ type: "pkcs8", format: "pem" });
+    expect(check({ server_private_key: key, server_certificate: read("one.crt") })).toEqual([
+      "server_private_key: it is over 4096 bits: use a shorter one",
+    ]);
+    const authorities = (length: number) => ({
+      mutual_tls_certificate_authorities: Array.from({ length }, () => read("one.crt")),
+    });
+    expect(check(authorities(32))).toBe("accepted");
+    expect(check(authorities(33))).toEqual([
+      "mutual_tls_certificate_authorities: it has 33 certificates: write at most 32",
+    ]);
+    expect(check({ mutual_tls_certificate_authorities: [read("one.crt").repeat(20)] })).toEqual([
+      "mutual_tls_certificate_authorities[0]: it is no certificate in PEM: write one",
+    ]);
   });
 
   it("wants the certificate of its own key", () => {

@@ -112,6 +112,7 @@ function silence(): Silence {
       },
     }),
     onEnded: () => ended.push(now),
+    onUnable: () => {},
     now: () => now,
   });
 }
@@ -167,6 +168,7 @@ test("a pod with very many holds nobody else up, and has all of them ended", () 
       },
     }),
     onEnded: () => {},
+    onUnable: () => {},
     now: () => now,
   });
   for (const cookie of sockets.keys()) watch.watch({ cgroup: "pod", cookie });
@@ -175,6 +177,28 @@ test("a pod with very many holds nobody else up, and has all of them ended", () 
   expect(order.indexOf(8n)).toBe(1024);
   expect([...sockets.values()]).toEqual([0, 0]);
   watch.end();
+});
+
+test("a kernel that can end nothing is told of once", () => {
+  const said: string[] = [];
+  const watch = new Silence({
+    find: () => ({
+      table: () => open,
+      destroy: () => {
+        throw Object.assign(new Error("it needs CONFIG_INET_DIAG_DESTROY"), { code: "EOPNOTSUPP" });
+      },
+    }),
+    onEnded: () => ended.push(now),
+    onUnable: ({ message }) => said.push(message),
+    now: () => now,
+  });
+  for (let silences = 0; silences < 3; silences++) {
+    watch.watch(place);
+    watch.beat(1000);
+    pass(5000);
+  }
+  expect(said).toEqual(["it needs CONFIG_INET_DIAG_DESTROY"]);
+  expect(ended).toEqual([]);
 });
 
 test("what was heard while this process stood still counts", () => {

@@ -403,7 +403,11 @@ describe("where TLS is to be terminated", () => {
       { ruling: { action: "deny", reason: "over-limit" } },
     ]);
     expect(world.done.slice(-1)).toEqual([`reset ${CLIENT}`]);
-    expect(proxy.counts).toMatchObject({ open: { used: 1 }, pending: { used: 0 }, tls: { used: 1, limit: 100 } });
+    expect(proxy.counts).toMatchObject({
+      open: { used: 1 },
+      pending: { used: 0 },
+      tls: { used: 1, limit: 100 },
+    });
     world.ruling = allow;
     await accept(proxy);
     expect(proxy.counts).toMatchObject({ open: { used: 2 }, tls: { used: 1 } });

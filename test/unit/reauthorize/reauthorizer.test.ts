@@ -88,6 +88,25 @@ describe("a look", () => {
     ]);
   });
 
+  test("is no longer for a pod with one proxied connection because another has a hundred that take long", async () => {
+    const other = localPod("sandbox/other");
+    const order: string[] = [];
+    const proxiedOf = ({ uid: podUid }: { readonly uid: string }): ProxiedConnection => {
+      const place = { address: LEDGER[0], port: LEDGER[1] };
+      const end = () => order.push(podUid) > 0;
+      return { podUid, client: { address: "192.0.2.1", port: 1 }, dialled: place, remote: place, end };
+    };
+    let time = 0;
+    const { reauthorizer } = rig({
+      proxied: [...Array.from({ length: 100 }, () => proxiedOf(sandbox)), proxiedOf(other)],
+      now: () => (time += 20),
+    });
+    reauthorizer.learn(runs()({ ...parts, localPods: [sandbox, other] }));
+    await reauthorizer.look();
+    expect(order).toHaveLength(101);
+    expect(order.indexOf(other.uid)).toBeLessThan(5);
+  });
+
   test("takes a v4-mapped address for the IPv4 address, on a socket of the other family", async () => {
     const { reauthorizer, revoked } = rig({ open: { 1: [socketTo(...LEDGER, { family: 6 })] } });
     reauthorizer.learn(runs()(parts));
