@@ -205,7 +205,9 @@ function readAuthority(item: unknown, path: string, reading: Reading): Template 
   const known = typeof item === "string" && item.startsWith("ca_");
   const message = known
     ? "an id names a certificate in ngrok's cloud, which nothing here asks: write the certificate itself in PEM"
-    : NO_CERTIFICATE;
+    : String(item).length > LONGEST_AUTHORITY
+      ? `it has ${String(item).length} characters: write one certificate of at most ${LONGEST_AUTHORITY}`
+      : NO_CERTIFICATE;
   reading.report.error(INVALID_CONFIG, path, message);
   return undefined;
 }

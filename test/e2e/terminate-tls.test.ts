@@ -406,6 +406,34 @@ say({"good": good, "bad": bad})`,
     expect(logLines(log).filter(({ level }) => Number(level) >= 50)).toEqual([]);
   });
 
+  test("a pod has so many at a time, and again when they end", async () => {
+    await stage.restartAgent("--proxy-tls-per-pod", "2", "--drain-timeout", "0");
+    await stage.lab.waitFor("the proxy", async () => (await talk("vault")).heard !== undefined);
+    const service = stage.service("vault.bank:80");
+    const { comm, said } = await python<Said>(
+      client(),
+      `${TLS}
+def held():
+    made = context().wrap_socket(connect(arguments[0], arguments[1]))
+    made.sendall(b"hello\\n")
+    return made if made.recv(200) else None
+kept = [held(), held()]
+say(talk(arguments[0], arguments[1]))
+for each in kept: each.close()
+until = time.monotonic() + 5
+while "heard" not in (last := talk(arguments[0], arguments[1])) and time.monotonic() < until: time.sleep(0.05)
+say(last)`,
+      service.IPv6,
+      service.port,
+    );
+    expect(said).toEqual([
+      { error: expect.stringMatching(REFUSED) },
+      expect.objectContaining({ heard: expect.stringContaining("bank/vault") }),
+    ]);
+    const overLimit = { verdict: "deny", reason: "over-limit", process: expect.objectContaining({ comm }) };
+    expect(logLines(await stage.log())).toContainEqual(expect.objectContaining(overLimit));
+  });
+
   test("an agent without a broker refuses it in the kernel", async () => {
     await stage.stopAgent();
     await stage.lab.startAgent({ broker: false });

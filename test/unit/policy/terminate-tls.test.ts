@@ -66,8 +66,9 @@ describe("the configuration of terminate-tls", () => {
     expect(check(authorities(33))).toEqual([
       "mutual_tls_certificate_authorities: it has 33 certificates: write at most 32",
     ]);
-    expect(check({ mutual_tls_certificate_authorities: [read("one.crt").repeat(20)] })).toEqual([
-      "mutual_tls_certificate_authorities[0]: it is no certificate in PEM: write one",
+    const long = read("one.crt").repeat(20);
+    expect(check({ mutual_tls_certificate_authorities: [long] })).toEqual([
+      `mutual_tls_certificate_authorities[0]: it has ${long.length} characters: write one certificate of at most 8192`,
     ]);
   });
 
