@@ -151,7 +151,7 @@ describe("any policy", () => {
         expect(verdict).toMatchObject(expected(outcome));
         expect(verdict === "not guarded" || verdict.log?.length).toBe(outcome.logs || undefined);
       }),
-      { numRuns: 300 },
+      { numRuns: 2000 },
     );
     expect(seen).toEqual(
       new Set(["fell-through", "deny", "error", "open", "forward a", "forward b", "forward ledger"]),
