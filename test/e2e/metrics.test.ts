@@ -7,7 +7,7 @@ import { both } from "./support/attempt.ts";
 import { denyAll, denyWhere } from "./support/endpoints.ts";
 import { METRICS_PORT, scrape } from "./support/metrics.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
-import { python, startPython } from "./support/python.ts";
+import { HOLD_ALL, python, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
 
 const CAP = 8;
@@ -76,16 +76,8 @@ say(came)`,
     const before = await counts();
     const held = startPython<[number, number]>(
       client(),
-      `
-held, refused = [], 0
-for number in range(50):
-    def talk():
-        made = connect(arguments[0], 80)
-        made.sendall(b"hello\\n")
-        return made if made.recv(200) else "closed"
-    answer = outcome(talk)
-    if isinstance(answer, str): refused += 1
-    else: held.append(answer)
+      `${HOLD_ALL}
+held, refused = hold_all(arguments[0], 50)
 say([len(held), refused])
 sys.stdin.readline()`,
       address("late"),

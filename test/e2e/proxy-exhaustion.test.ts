@@ -8,7 +8,7 @@ import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { both } from "./support/attempt.ts";
 import { makePair } from "./support/certificates.ts";
-import { denyAll, denyWhere } from "./support/endpoints.ts";
+import { denyAll, denyWhere, tlsEndpoint } from "./support/endpoints.ts";
 import { METRICS_PORT, scrape } from "./support/metrics.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
 import { python, startPython } from "./support/python.ts";
@@ -94,17 +94,7 @@ beforeAll(async () => {
   if (obstacle() !== undefined) return;
   const { certificate, key } = makePair({ subject: "/CN=vault.bank", names: "DNS:vault.bank" });
   const config = { server_private_key: key, server_certificate: certificate };
-  const vault = {
-    apiVersion: "ngrok.k8s.ngrok.com/v1alpha1",
-    kind: "AgentEndpoint",
-    metadata: { namespace: "bank", name: "vault" },
-    spec: {
-      url: "tls://vault.bank:80",
-      upstream: { url: "tcp://vault.bank:80" },
-      bindings: ["kubernetes"],
-      trafficPolicy: { inline: { on_tcp_connect: [{ actions: [{ type: "terminate-tls", config }] }] } },
-    },
-  };
+  const vault = tlsEndpoint("bank/vault", [{ actions: [{ type: "terminate-tls", config }] }]);
   stage = await openStage("exhaustion", [
     namespaces("bank", "shop"),
     ["vault", "open", "direct", "closed"].flatMap((name) => server("bank", name)),

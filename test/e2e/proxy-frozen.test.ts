@@ -4,11 +4,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { AGENT_MAIN } from "../lab/agent.ts";
 import { pidsOf } from "../lab/cgroup.ts";
 import { must } from "../lab/command.ts";
-import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { allowed, both } from "./support/attempt.ts";
 import { makePair } from "./support/certificates.ts";
-import { denyWhere } from "./support/endpoints.ts";
+import { denyWhere, tlsEndpoint } from "./support/endpoints.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
 import { type Running, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
@@ -60,17 +59,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     const own = makePair({ subject: "/CN=vault.bank", names: "DNS:vault.bank" });
     const config = { server_private_key: own.key, server_certificate: own.certificate };
     const terminate = [{ actions: [{ type: "terminate-tls", config }] }];
-    const vault = {
-      apiVersion: "ngrok.k8s.ngrok.com/v1alpha1",
-      kind: "AgentEndpoint",
-      metadata: { namespace: "bank", name: "vault" },
-      spec: {
-        url: "tls://vault.bank:80",
-        upstream: { url: "tcp://vault.bank:80" },
-        bindings: ["kubernetes"],
-        trafficPolicy: { inline: { on_tcp_connect: terminate } },
-      },
-    } as KubeObject;
+    const vault = tlsEndpoint("bank/vault", terminate);
     const undecided = denyWhere("conn.client_port == 1");
     stage = await openStage("frozen", [
       namespaces("bank", "shop"),

@@ -8,7 +8,7 @@ import { obstacle } from "./rig.ts";
 import { allowed, both, denied } from "./support/attempt.ts";
 import { denyAll, denyWhere } from "./support/endpoints.ts";
 import { guard, namespaces, pod, server } from "./support/objects.ts";
-import { HOLD, python, startPython } from "./support/python.ts";
+import { HOLD, HOLD_ALL, python, startPython } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
 import { lineOf, verdictLines } from "./support/verdict-lines.ts";
 
@@ -186,16 +186,8 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     await serves("shop/greedy");
     const greedy = startPython<number[]>(
       stage.pod("shop/greedy"),
-      `
-held, refused = [], 0
-for number in range(60):
-    def talk():
-        made = connect(arguments[0], 80)
-        made.sendall(b"hello\\n")
-        return made if made.recv(200) else "closed"
-    answer = outcome(talk)
-    if isinstance(answer, str): refused += 1
-    else: held.append(answer)
+      `${HOLD_ALL}
+held, refused = hold_all(arguments[0], 60)
 say([len(held), refused])
 sys.stdin.readline()
 for each in held: each.close()

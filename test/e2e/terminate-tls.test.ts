@@ -5,7 +5,7 @@ import { pidsOf } from "../lab/cgroup.ts";
 import type { KubeObject } from "../lab/kube-objects.ts";
 import { obstacle } from "./rig.ts";
 import { makePair, type Pair } from "./support/certificates.ts";
-import { denyWhere } from "./support/endpoints.ts";
+import { denyWhere, tlsEndpoint } from "./support/endpoints.ts";
 import { namespaces, pod, type RuleWish, server } from "./support/objects.ts";
 import { python } from "./support/python.ts";
 import { openStage, type Stage } from "./support/stage.ts";
@@ -66,20 +66,6 @@ const terminate = (config: Record<string, unknown> = {}): RuleWish => ({
     },
   ],
 });
-
-function endpoint(name: string, rules: readonly RuleWish[]): KubeObject {
-  return {
-    apiVersion: "ngrok.k8s.ngrok.com/v1alpha1",
-    kind: "AgentEndpoint",
-    metadata: { namespace: "bank", name },
-    spec: {
-      url: `tls://${name}.bank:80`,
-      upstream: { url: `tcp://${name}.bank:80` },
-      bindings: ["kubernetes"],
-      trafficPolicy: { inline: { on_tcp_connect: rules } },
-    },
-  } as KubeObject;
-}
 
 async function talk(
   at: string,
@@ -154,7 +140,7 @@ beforeAll(async () => {
     namespaces("bank", "shop"),
     names.flatMap((name) => server("bank", name)),
     [pod("shop", "client"), pod("shop", "host", { hostNetwork: true })] as KubeObject[],
-    Object.entries(endpoints).map(([name, rules]) => endpoint(name, rules)),
+    Object.entries(endpoints).map(([name, rules]) => tlsEndpoint(`bank/${name}`, rules)),
   ]);
   await stage.startAgent("--tls-handshake-timeout", `${HANDSHAKE_TIMEOUT_MS}ms`, "--drain-timeout", "1s");
   await stage.lab.waitFor("the proxy", async () => (await talk("vault")).heard !== undefined);

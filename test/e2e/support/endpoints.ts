@@ -36,6 +36,22 @@ export function agentEndpoint(
   } as KubeObject;
 }
 
+/** Guards port 80 of the Service of its name, and leads there. */
+export function tlsEndpoint(key: string, rules: readonly RuleWish[]): KubeObject {
+  const { namespace, name } = nameOf(key);
+  return {
+    apiVersion: API,
+    kind: "AgentEndpoint",
+    metadata: { namespace, name },
+    spec: {
+      url: `tls://${name}.${namespace}:80`,
+      upstream: { url: `tcp://${name}.${namespace}:80` },
+      bindings: ["kubernetes"],
+      trafficPolicy: { inline: { on_tcp_connect: rules } },
+    },
+  } as KubeObject;
+}
+
 export function trafficPolicy(key: string, rules: readonly RuleWish[]): KubeObject {
   return {
     apiVersion: API,

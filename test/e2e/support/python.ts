@@ -42,6 +42,21 @@ def outcome(attempt):
         return errno.errorcode.get(error.errno, "timed out")
 `;
 
+/** `hold_all(address, attempts)`: the connections through which a server has answered, and how many others were refused. */
+export const HOLD_ALL = `
+def hold_all(address, attempts):
+    held, refused = [], 0
+    def talk():
+        made = connect(address, 80)
+        made.sendall(b"hello\\n")
+        return made if made.recv(200) else "closed"
+    for number in range(int(attempts)):
+        answer = outcome(talk)
+        if isinstance(answer, str): refused += 1
+        else: held.append(answer)
+    return held, refused
+`;
+
 const textOf = (script: string) => `${PRELUDE}${script}`;
 
 export interface Ended<T> {
