@@ -127,7 +127,9 @@ for request in requests:
     );
     const page = said.at(-1)?.[1] ?? "";
     const others = said.slice(0, -1);
-    expect(others.filter(([, answer]) => !/^HTTP\/1\.1 (400|404|405|413|431) /.test(answer))).toEqual([]);
+    // A server that closes before it has read all of a request resets it, which may overtake the answer.
+    const refused = /^(HTTP\/1\.1 (400|404|405|413|431) |ECONNRESET$)/;
+    expect(others.filter(([, answer]) => !refused.test(answer))).toEqual([]);
     expect(others.filter(([, answer]) => answer.includes("podgate"))).toEqual([]);
     expect(page).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     const lines = page
