@@ -9,7 +9,7 @@ import type { Reason, Verdict } from "../model/verdict.ts";
 import type { Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 import { type ClientEnd, plainEnd } from "./client-end.ts";
-import { connectFrom } from "./connecting.ts";
+import { connectedFirst, socketTo, unconnected } from "./connecting.ts";
 import { FairTurns } from "./fair-turns.ts";
 import type { ShakeHands } from "./handshake.ts";
 import type { Cause, OverLimit } from "./over-limit.ts";
@@ -244,7 +244,7 @@ export class TcpProxy {
     }
     const secured = { ...caller, tls: made.session };
     this.#turns.run(place.podUid, () =>
-      this.#enforce({ caller: secured, place, ruling: unlessForgotten(decide(secured)) }, made.end),
+      this.#enforce({ caller: secured, place, ruling: unlessForgotten(decide(secured)) }, connectedFirst(made.end, native)),
     );
   }
 
@@ -261,31 +261,42 @@ export class TcpProxy {
   }
 
   async #join(about: Omit<OpenConnection, "stop">, client: ClientEnd, target: At): Promise<void> {
-    const { native, onOutcome, idleMs } = this.#options;
+    const { native, onOutcome, connectTimeoutMs } = this.#options;
     const { caller, place, ruling } = about;
-    const stopping = new AbortController();
+    let isJoined = false;
+    let isStopped = false;
     let stop: (() => void) | undefined;
     const connection: OpenConnection = {
       ...about,
       stop: () => {
-        stopping.abort(new Error("stopped"));
+        isStopped = true;
         stop?.();
       },
     };
+    const joined = () => {
+      isJoined = true;
+      this.#pending.give(place.podUid);
+      onOutcome({ caller, ruling });
+    };
+    const failed = (error: string) => {
+      this.#pending.give(place.podUid);
+      this.#end(connection);
+      onOutcome({ caller, ruling, error });
+    };
+    const ended = (code?: string) => {
+      if (isJoined) this.#end(connection);
+      else failed(unconnected(target, code, connectTimeoutMs));
+    };
     this.#open.add(connection);
-    let failure: string | undefined;
     try {
-      const upstream = await connectFrom(place, caller.client, target, stopping.signal, this.#options);
-      if (stopping.signal.aborted) native.closeDescriptor(upstream);
-      stopping.signal.throwIfAborted();
-      stop = client.join(upstream, { idleMs }, () => this.#end(connection));
+      const upstream = await socketTo(target, place, caller.client, this.#options);
+      if (isStopped) native.closeDescriptor(upstream);
+      if (isStopped) throw new Error("stopped");
+      stop = client.join(upstream, target, this.#options, joined, ended);
     } catch (error) {
-      failure = (error as Error).message;
       client.reset();
+      failed((error as Error).message);
     }
-    this.#pending.give(place.podUid);
-    if (failure !== undefined) this.#end(connection);
-    onOutcome({ caller, ruling, ...(failure !== undefined && { error: failure }) });
   }
 
   #end(connection: OpenConnection): void {
