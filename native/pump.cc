@@ -176,6 +176,8 @@ void Pump::Close(const Napi::CallbackInfo&) {
 
 void Pump::TellNews(Napi::Env env) {
   PumpEnds::News news = ends_.TakeAll();
+  // Promises run once, after all of them.
+  Napi::CallbackScope scope(env, *context_);
   for (uint64_t id : news.connected) Call(env, std::move(entries_.at(id).on_connected), {});
   for (const Connection& connection : news.ended) TellEnd(env, connection);
   // A callback may have started others, or have closed this pump.

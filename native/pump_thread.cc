@@ -85,10 +85,11 @@ void PumpThread::Adopt(Connections& one) {
   connection.in = &one;
   std::unique_lock<std::mutex> lock(mutex_);
   bool gone = gone_;
+  bool is_first = adopted_.empty();
   if (!gone) MoveTo(adopted_, connection);
   lock.unlock();
   if (gone) return End(connection, How::kReset);
-  eventfd_write(wake_.Get(), 1);
+  if (is_first) eventfd_write(wake_.Get(), 1);
 }
 
 void PumpThread::StopMarked() {
@@ -302,7 +303,7 @@ void PumpThread::End(Connection& connection, How how) {
 void PumpThread::Close(Side& side, bool reset) {
   // The descriptor may have a copy somewhere, which would keep it watched.
   epoll_ctl(epoll_.Get(), EPOLL_CTL_DEL, side.fd, nullptr);
-  SetResetOnClose(side.fd, reset);
+  if (!reset) SetResetOnClose(side.fd, false);
   UnclaimDescriptor(side.fd);
   close(side.fd);
 }

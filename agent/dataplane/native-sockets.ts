@@ -66,7 +66,7 @@ export interface Netns {
   listen(family: 4 | 6, backlog: number): { readonly fd: number; readonly port: number };
   /** An unconnected TCP socket; non-blocking, close-on-exec. The caller owns the descriptor. */
   socket(family: 4 | 6): number;
-  /** 1 to 16 of them, as many as a channel carries, or none: for little more than the price of one. */
+  /** 1 to 32 of them, as many as a channel carries, or none: for little more than the price of one. */
   sockets(family: 4 | 6, count: number): number[];
   /**
    * Every TCP connection that is not LISTEN, TIME_WAIT or CLOSE. One that is made or ends meanwhile may be in it or not.
@@ -94,7 +94,7 @@ export interface FdChannel {
   /** Who connected or listened, by the kernel's word (SO_PEERCRED), at that moment. `pid` 0: of another namespace. */
   readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
   /**
-   * 1 to 65536 bytes and at most 16 descriptors, which stay the caller's. EAGAIN when the peer does not read (some 200
+   * 1 to 65536 bytes and at most 32 descriptors, which stay the caller's. EAGAIN when the peer does not read (some 200
    * KiB or 250 messages wait); EPIPE or ECONNRESET when it is gone.
    */
   send(message: Uint8Array, descriptors?: readonly number[]): void;

@@ -46,7 +46,7 @@ export type Answer = { readonly id: number } & (
 /** Each takes 170 bytes at most, and a message has room for 64 KiB. */
 export const CONNECTIONS_PER_MESSAGE = 256;
 /** As many descriptors as a channel takes. */
-export const SOCKETS_PER_MESSAGE = 16;
+export const SOCKETS_PER_MESSAGE = 32;
 const LONGEST_PATH = 1024;
 const LONGEST_ERROR = 1024;
 /** A day, in ms: what a timer can surely do. */

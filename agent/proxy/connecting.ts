@@ -45,6 +45,7 @@ export function connectedFirst(
   return {
     join: (upstream, { address, port }, { connectTimeoutMs, idleMs }, onJoined, onEnd) => {
       const fail = (code?: string) => {
+        stop = () => {};
         native.closeDescriptor(upstream);
         end.reset();
         onEnd(code);

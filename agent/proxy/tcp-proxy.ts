@@ -244,7 +244,10 @@ export class TcpProxy {
     }
     const secured = { ...caller, tls: made.session };
     this.#turns.run(place.podUid, () =>
-      this.#enforce({ caller: secured, place, ruling: unlessForgotten(decide(secured)) }, connectedFirst(made.end, native)),
+      this.#enforce(
+        { caller: secured, place, ruling: unlessForgotten(decide(secured)) },
+        connectedFirst(made.end, native),
+      ),
     );
   }
 

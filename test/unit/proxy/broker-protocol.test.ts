@@ -30,7 +30,7 @@ const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 describe("what one side writes the other reads", () => {
   const requests: Request[] = [
     { id: 0, op: "listen", ...place },
-    { id: 1, op: "sockets", ...place, family: 6, count: 16 },
+    { id: 1, op: "sockets", ...place, family: 6, count: 32 },
     { id: Number.MAX_SAFE_INTEGER, op: "connections", ...place },
     { id: 2, op: "destroy", ...place, connections: many },
     { id: 3, op: "watch", ...place },
@@ -94,7 +94,7 @@ describe("a request is refused", () => {
     ["for sockets of a third family", { op: "sockets", family: 10, count: 1 }],
     ["for any number of sockets", { op: "sockets", family: 4 }],
     ["for no sockets", { op: "sockets", family: 4, count: 0 }],
-    ["for more sockets than a message carries", { op: "sockets", family: 4, count: 17 }],
+    ["for more sockets than a message carries", { op: "sockets", family: 4, count: 33 }],
     ["that beats in a place", { op: "beat", agentDownAfter: 5000 }],
     ["for no connections to destroy", { op: "destroy" }],
     ["for too many connections", { op: "destroy", connections: Array(CONNECTIONS_PER_MESSAGE + 1).fill([]) }],
