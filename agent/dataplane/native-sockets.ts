@@ -46,8 +46,8 @@ export interface TcpConnection {
 /** A socket as the kernel's table has it: a connection, or one that listens, whose remote end is all zero. */
 export interface TcpSocket extends TcpConnection {
   /**
-   * Made by `Netns.listen` or `Netns.socket`, or accepted (or in the queue) there, and not taken over by a Pump: what
-   * becomes of its bytes hangs on an event loop. Never before Linux 5.10. Anybody can make a socket of his own look so.
+   * Made by `Netns.listen` or `Netns.socket`, or accepted (or in the queue) there, and not moved by a Pump, which may dial
+   * for it: what becomes of its bytes hangs on an event loop. Never before Linux 5.10. Anybody can make a socket of his own look so.
    */
   readonly onEventLoop: boolean;
 }
