@@ -3,6 +3,7 @@
  * on it too. Connections are ended one by one, by the cookie of their socket: never another that has their ports by now.
  */
 import type { TcpConnection } from "../dataplane/native.ts";
+import { addToSieve } from "../dataplane/sieve.ts";
 import { Turns } from "../dataplane/turns.ts";
 import type { OpenConnection } from "../guard/revocation.ts";
 import type { Place } from "../guard/travel.ts";
@@ -16,6 +17,7 @@ import type { Reconciled } from "../reconcile.ts";
 import { hangsOnTime, mayRevoke } from "./change.ts";
 import { isDialled } from "./direction.ts";
 import { Judge, type Revoked } from "./judge.ts";
+import { byTurns, inParallel, type Steps } from "./side-by-side.ts";
 
 /** What the broker does. */
 export type ConnectionTable = Pick<Sockets, "connections" | "destroy">;
@@ -27,6 +29,12 @@ export interface ProxiedConnection extends OpenConnection {
   end(): boolean;
 }
 
+/** A socket that a policy forwarded: from where to where. */
+export interface Forwarded {
+  readonly dialled: Place;
+  readonly target: Place;
+}
+
 export interface ReauthorizerOptions {
   readonly clock: Clock;
   readonly table: ConnectionTable;
@@ -34,14 +42,17 @@ export interface ReauthorizerOptions {
   /** A pod's cgroup directory, relative to the pods' cgroup. */
   readonly cgroupOf: (path: string) => string;
   /** Open sockets that a policy forwarded, by their cookie. */
-  readonly forwarded: () => ReadonlyMap<bigint, { readonly dialled: Place }>;
+  readonly forwarded: () => ReadonlyMap<bigint, Forwarded>;
   /** Inodes of the agent's own sockets: in a pod's namespace they are the proxy's, which judges them itself. */
   readonly ownSockets: () => ReadonlySet<bigint>;
   readonly proxied: () => Iterable<ProxiedConnection>;
   readonly onRevoked: (revoked: Revoked) => void;
 }
 
-/** A second look finds who was between the hook and the kernel's table at the first. */
+/**
+ * A second look finds who was between the hook and the kernel's table at the first, and there is none that ends something
+ * without another after it: the kernel may pass over connections while others of the pod are ended.
+ */
 const LOOKS = 2;
 const BETWEEN_LOOKS_MS = 500;
 /** Where a policy reads the time. */
@@ -54,8 +65,6 @@ const RETRY_MS = 200;
  */
 const MOST_TIMES = 4;
 const UNCLEAR_MS = 10;
-/** Pods looked at at a time, and connections of each ended at a time. */
-const AT_ONCE = 8;
 
 export class Reauthorizer {
   readonly #options: ReauthorizerOptions;
@@ -90,8 +99,13 @@ export class Reauthorizer {
     if (latest === undefined || !(hasChanged || this.#byTime)) return undefined;
     if (hasChanged) this.#looks--;
     const { clock, identityOf } = this.#options;
-    this.#judge ??= new Judge(latest, identityOf);
-    const pass = new Pass(this.#options, this.#judge, new Turns(clock));
+    const judge = this.#judge ?? new Judge(latest, identityOf);
+    this.#judge = judge;
+    const turns = new Turns(clock);
+    const forwarded = this.#options.forwarded();
+    const remote = Uint8Array.from(await judge.sieve(turns));
+    for (const { target } of forwarded.values()) addToSieve(remote, target);
+    const pass = new Pass(this.#options, { judge, turns, forwarded, remote });
     const { registered } = latest.registration;
     const [failures] = await Promise.all([
       pass.pods(hasChanged ? registered : registered.filter(isUndecided(latest))),
@@ -100,7 +114,7 @@ export class Reauthorizer {
     const again = [...failures.keys()].filter((uid) => this.#failed.has(uid));
     this.#failed.clear();
     for (const uid of failures.keys()) this.#failed.add(uid);
-    if (failures.size > 0) this.#looks = Math.max(this.#looks, 1);
+    if (failures.size > 0 || (hasChanged && pass.hasEnded)) this.#looks = Math.max(this.#looks, 1);
     const why = failures.get(again[0] ?? "");
     if (why !== undefined) {
       throw new Error(`re-authorize open connections of ${again.length} pods: ${why.message}`, {
@@ -117,19 +131,44 @@ function isUndecided({ undecided: { pods, namespaces } }: Reconciled): (pod: Reg
   return ({ pod }) => pods.has(pod.uid) || namespaces.has(pod.namespace);
 }
 
+/** One of a namespace's table. */
+interface Reading {
+  readonly podUid: string;
+  readonly place: NetnsPlace;
+  /** 1: the first. */
+  readonly times: number;
+  /** Undefined: the first. Else sockets that could not be told, and what they looked like. */
+  readonly before: ReadonlyMap<bigint, boolean | undefined> | undefined;
+  /** The same of this one, as it goes on. */
+  readonly unclear: Map<bigint, boolean | undefined>;
+}
+
 /** One look. */
 class Pass {
   readonly #options: ReauthorizerOptions;
   readonly #judge: Judge;
   readonly #turns: Turns;
-  readonly #forwarded: ReadonlyMap<bigint, { readonly dialled: Place }>;
+  readonly #forwarded: ReadonlyMap<bigint, Forwarded>;
+  /** A sieve of where connections to be judged lead. */
+  readonly #remote: Uint8Array;
   #own: ReadonlySet<bigint> | undefined;
+  /** Any connection of the kernel's table. */
+  hasEnded = false;
 
-  constructor(options: ReauthorizerOptions, judge: Judge, turns: Turns) {
+  constructor(
+    options: ReauthorizerOptions,
+    parts: {
+      readonly judge: Judge;
+      readonly turns: Turns;
+      readonly forwarded: ReadonlyMap<bigint, Forwarded>;
+      readonly remote: Uint8Array;
+    },
+  ) {
     this.#options = options;
-    this.#judge = judge;
-    this.#turns = turns;
-    this.#forwarded = options.forwarded();
+    this.#judge = parts.judge;
+    this.#turns = parts.turns;
+    this.#forwarded = parts.forwarded;
+    this.#remote = parts.remote;
   }
 
   async proxied(): Promise<void> {
@@ -150,44 +189,54 @@ class Pass {
   /** Returns the pods whose connections could not be read or ended, by UID. */
   async pods(pods: readonly RegisteredPod[]): Promise<ReadonlyMap<string, Error>> {
     const failures = new Map<string, Error>();
-    await inParallel(pods, async (pod) => {
-      try {
-        await this.#pod(pod);
-      } catch (error) {
-        failures.set(pod.pod.uid, error as Error);
-      }
-    });
+    await byTurns(
+      pods.map((pod) => this.#pod(pod, failures)),
+      this.#turns,
+    );
     return failures;
   }
 
-  async #pod({ pod, cgroupPaths, netnsCookies }: RegisteredPod): Promise<void> {
+  async *#pod(
+    { pod: { uid }, cgroupPaths, netnsCookies }: RegisteredPod,
+    failures: Map<string, Error>,
+  ): Steps {
     const [path] = cgroupPaths;
     if (path === undefined) return;
     const cgroup = this.#options.cgroupOf(path);
-    for (const cookie of netnsCookies) await this.#netns(pod.uid, { cgroup, cookie });
+    try {
+      for (const cookie of netnsCookies) yield* this.#netns(uid, { cgroup, cookie });
+    } catch (error) {
+      failures.set(uid, error as Error);
+    }
   }
 
-  async #netns(podUid: string, place: NetnsPlace): Promise<void> {
+  async *#netns(podUid: string, place: NetnsPlace): Steps {
     const { table, clock } = this.#options;
-    let before: ReadonlyMap<bigint, boolean | undefined> | undefined;
+    let before: Reading["before"];
     for (let times = 1; ; times++) {
-      const unclear = new Map<bigint, boolean | undefined>();
-      const revoked: (() => Promise<void>)[] = [];
-      for (const socket of await table.connections(place)) {
-        if (this.#turns.isOver()) await this.#turns.pause();
-        if (before?.has(socket.cookie) === false) continue;
-        const found = this.#revocation(podUid, socket);
-        if (found === undefined) continue;
-        const dialled = isDialled(socket);
-        const what = whatToDo(dialled, before?.get(socket.cookie), times);
-        if (what === "end") revoked.push(() => this.#end(place, socket, found));
-        if (what === "ask again") unclear.set(socket.cookie, dialled);
-      }
-      await inParallel(revoked, (end) => end());
-      if (unclear.size === 0) return;
-      before = unclear;
+      const reading: Reading = { podUid, place, times, before, unclear: new Map() };
+      for await (const piece of table.connections(place, this.#remote)) yield* this.#piece(piece, reading);
+      if (reading.unclear.size === 0) return;
+      before = reading.unclear;
       await clock.sleep(UNCLEAR_MS);
     }
+  }
+
+  async *#piece(piece: readonly TcpConnection[], reading: Reading): Steps {
+    const { podUid, place, times, before, unclear } = reading;
+    const revoked: (() => Promise<void>)[] = [];
+    for (const socket of piece) {
+      if (this.#turns.isOver()) yield;
+      if (before?.has(socket.cookie) === false) continue;
+      const found = this.#revocation(podUid, socket);
+      if (found === undefined) continue;
+      const dialled = isDialled(socket);
+      const what = whatToDo(dialled, before?.get(socket.cookie), times);
+      if (what === "end") revoked.push(() => this.#end(place, socket, found));
+      if (what === "ask again") unclear.set(socket.cookie, dialled);
+    }
+    await inParallel(revoked, (end) => end());
+    yield;
   }
 
   #revocation(podUid: string, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
@@ -201,7 +250,9 @@ class Pass {
 
   async #end(place: NetnsPlace, socket: TcpConnection, found: Omit<Revoked, "time">): Promise<void> {
     const { clock, table, onRevoked } = this.#options;
-    if ((await table.destroy(place, [socket])) > 0) onRevoked({ ...found, time: clock.now() });
+    if ((await table.destroy(place, [socket])) === 0) return;
+    this.hasEnded = true;
+    onRevoked({ ...found, time: clock.now() });
   }
 
   /** Read when first asked: to look at one's own descriptors takes time, and few connections come this far. */
@@ -225,14 +276,4 @@ function whatToDo(
 
 function placeOf({ address, port }: TcpConnection["local"]): Place {
   return { address: formatAddress(address), port };
-}
-
-/** Rejects with the first error, when all that had begun is over. */
-async function inParallel<T>(waiting: Iterable<T>, work: (each: T) => Promise<void>): Promise<void> {
-  const queue = waiting[Symbol.iterator]();
-  const worker = async () => {
-    for (let next = queue.next(); next.done !== true; next = queue.next()) await work(next.value);
-  };
-  const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
 }
