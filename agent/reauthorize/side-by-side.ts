@@ -2,21 +2,63 @@
 import type { Turns } from "../dataplane/turns.ts";
 
 const AT_ONCE = 8;
+/** 10 ms each. */
+const MOST_PAUSES = 10;
 
-/** Work that lets others have their turn at every yield. Never throws. */
-export type Steps = AsyncGenerator<undefined, void>;
+/** Work that lets others have their turn at every yield, which says whether it will take long. */
+export type Steps<Result = void> = AsyncGenerator<"pause" | "long", Result>;
 
-/** A step of each after the other, until all are over, however many some of them take. */
-export async function byTurns(all: readonly Steps[], turns: Turns): Promise<void> {
-  const queue = [...all];
-  const worker = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const { done } = await next.next();
-      if (turns.isOver()) await turns.pause();
-      if (done !== true) queue.push(next);
+interface Waiting {
+  readonly steps: Steps;
+  readonly onLong: () => void;
+  readonly onEnd: (error?: unknown) => void;
+  pauses: number;
+}
+
+/** A step of each after the other. What has come last goes before what takes long. */
+export class Rounds {
+  readonly #turns: Turns;
+  readonly #fresh: Waiting[] = [];
+  readonly #long: Waiting[] = [];
+  #workers = 0;
+
+  constructor(turns: Turns) {
+    this.#turns = turns;
+  }
+
+  /** Resolves when it is over, and rejects with what it throws. `onLong`: it takes long; perhaps more than once. */
+  run(steps: Steps, onLong: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onEnd = (error?: unknown) => (error === undefined ? resolve() : reject(error));
+      this.#fresh.push({ steps, onLong, onEnd, pauses: 0 });
+      if (this.#workers < AT_ONCE) void this.#work();
+    });
+  }
+
+  async #work(): Promise<void> {
+    this.#workers++;
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      await this.#step(next);
+      if (this.#turns.isOver()) await this.#turns.pause();
     }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    this.#workers--;
+  }
+
+  #next(): Waiting | undefined {
+    return this.#fresh.shift() ?? this.#long.shift();
+  }
+
+  async #step(waiting: Waiting): Promise<void> {
+    try {
+      const { done, value } = await waiting.steps.next();
+      if (done === true) return waiting.onEnd();
+      const isLong = value === "long" || ++waiting.pauses > MOST_PAUSES;
+      if (isLong) waiting.onLong();
+      (isLong ? this.#long : this.#fresh).push(waiting);
+    } catch (error) {
+      waiting.onEnd(error);
+    }
+  }
 }
 
 /** Rejects with the first error, when all that had begun is over. */
