@@ -13,9 +13,9 @@ import type { LogMetadata } from "./model/verdict.ts";
 import type { Caller as NamedCaller, Narrator } from "./narrate.ts";
 import { placesOf } from "./pod-places.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
+import { Fullness } from "./proxy/fullness.ts";
 import { shakingHands } from "./proxy/handshake.ts";
 import { Listeners } from "./proxy/listeners.ts";
-import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
 import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
@@ -154,7 +154,7 @@ export class Proxying {
     const { connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending, tls } = this.#options;
     const pump = new native.Pump({ threads: 2 });
     const redirects = new RedirectTable(maps);
-    const overLimit: OverLimit = new OverLimit((podUid) => listeners.refresh(podUid));
+    const waiting = new Fullness();
     const proxy = new TcpProxy({
       native,
       pump,
@@ -171,13 +171,13 @@ export class Proxying {
       open,
       pending,
       tls,
-      overLimit,
+      onFull: (podUid) => listeners.refresh(podUid),
     });
     const listeners = new Listeners({
       native,
       sockets: broker,
       ports: new ListenerTable(maps.listeners),
-      isOverLimit: (podUid) => overLimit.has(podUid),
+      isOverLimit: (podUid) => proxy.isFull(podUid) || waiting.has(podUid),
       onConnection: (place, family, fd, client) => proxy.accept(place, family, fd, client),
       onFailure: ({ podUid, cgroup }, error) =>
         log.log("warn", "a pod has no listener: what only a proxy can decide of it is refused", {
@@ -188,9 +188,9 @@ export class Proxying {
     });
     const counting = setInterval(() => {
       this.#attempt("connects that nobody accepts could not be counted", () => {
-        const waiting = redirects.waiting(open.perPod);
+        const notes = redirects.waiting(open.perPod);
         for (const { cookie, podUid } of listeners.places())
-          overLimit.update("waiting", podUid, waiting.get(cookie) ?? 0, open.perPod);
+          if (waiting.update(podUid, notes.get(cookie) ?? 0, open.perPod)) listeners.refresh(podUid);
       });
     }, COUNT_MS).unref();
     this.#listeners = listeners;
