@@ -51,7 +51,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 16);
+	__uint(max_entries, 1 << 17); /* 131 pods with 1000 each */
 	__type(key, struct redirect_key);
 	__type(value, struct redirect);
 } redirects SEC(".maps");
