@@ -16,6 +16,7 @@ function imagine() {
         acceptError = onError;
         return { close: () => done.push("close") };
       },
+      cgroupId: () => 1n,
       closeDescriptor: (fd) => done.push(`close ${fd}`),
     },
     {
