@@ -31,6 +31,8 @@ describe.skipIf(obstacle() !== undefined)("open connections in the node's namesp
         ...namespaces("vault", "foes", "friends"),
         ...server("vault", "ledger", nodePort),
         ...server("vault", "lobby"),
+        service("vault", "on-node", { ports: [{ port: 80, targetPort: 8088 }] }),
+        pod("vault", "on-node", { hostNetwork: true, labels: { app: "on-node" }, ports: [8088] }),
         // Backends of ledger that do not listen: only somebody who dials from there has such an address and port.
         service("vault", "source", { selector: { app: "ledger" }, ports: [{ port: 80, targetPort: 8081 }] }),
         pod("foes", "host", { hostNetwork: true, ports: [9090] }),
@@ -160,8 +162,9 @@ describe.skipIf(obstacle() !== undefined)("open connections in the node's namesp
   });
 
   test("end at node ports and on loopback too, and whatever cgroup below its own the pod has made them in", async () => {
-    await apply(guard("vault", "ledger", [EVERYBODY]));
+    await apply(guard("vault", "ledger", [EVERYBODY]), guard("vault", "on-node", [EVERYBODY]));
     await stage.until("foes/host", "ledger.vault:80", both({ saw: "vault/ledger" }));
+    await stage.until("foes/host", "on-node.vault:80", both({ saw: "vault/on-node" }));
     const deep = join(stage.pod("foes/host").containerCgroup(), "made");
     mkdirSync(deep);
     try {
@@ -169,16 +172,24 @@ describe.skipIf(obstacle() !== undefined)("open connections in the node's namesp
         ...[NODE_IPV4, "127.0.0.1", "127.9.9.9", `::ffff:${NODE_IPV4}`].map((address) =>
           keep(hold(stage.pod("foes/host"), address, NODE_PORT, 1)),
         ),
+        ...["127.0.0.1", "127.9.9.9", "::1"].map((address) =>
+          keep(hold(stage.pod("foes/host"), address, 8088, 1)),
+        ),
         open(onNode(deep), "ledger.vault:80", "IPv4", 1),
         open(onNode(deep), "ledger.vault:80", "IPv6", 1),
       ]);
       const lasting = await Promise.all(
-        [stage.pod("friends/host"), onNode()].map((from) => keep(hold(from, "127.0.0.1", NODE_PORT, 1))),
+        [stage.pod("friends/host"), onNode()].flatMap((from) =>
+          [NODE_PORT, 8088].map((port) => keep(hold(from, "127.0.0.1", port, 1))),
+        ),
       );
-      expect(await talks([...denied, ...lasting])).toEqual(all(8, "ok"));
-      await revokedBy(() => apply(guard("vault", "ledger", [NO_FOES])), 6);
-      expect(await talks(denied)).toEqual(all(6, ABORTED));
-      expect(await talks(lasting)).toEqual(all(2, "ok"));
+      expect(await talks([...denied, ...lasting])).toEqual(all(13, "ok"));
+      await revokedBy(
+        () => apply(guard("vault", "ledger", [NO_FOES]), guard("vault", "on-node", [NO_FOES])),
+        9,
+      );
+      expect(await talks(denied)).toEqual(all(9, ABORTED));
+      expect(await talks(lasting)).toEqual(all(4, "ok"));
     } finally {
       await Promise.all(holders.splice(0).map((holder) => holder.end()));
       rmdirSync(deep);
