@@ -67,6 +67,30 @@ describe.skipIf(obstacle())("sockets by the cgroup they were made in", () => {
     expect(await listed("a", "a/deep", "b")).toEqual([1, 2]);
   });
 
+  it("are told by where their maker was, wherever that is now", async () => {
+    const port = echo(pair.netns, 4);
+    const script = `
+import os, socket, sys
+def move(to): open(to + "/cgroup.procs", "w").write(str(os.getpid()))
+move(sys.argv[1]); made = socket.socket(); move(sys.argv[2])
+made.connect(("127.0.0.1", ${port})); print("connected", flush=True)
+sys.stdin.read()`;
+    const mover = pair.inside.start(
+      "python3",
+      "-c",
+      script,
+      ...["a", "b"].map((it) => join(scratch.cgroup, it)),
+    );
+    expect(await mover.line()).toBe("connected");
+    const of = async (name: string) =>
+      (await connectionsOf(pair.netns, { cgroups: ids(name) })).filter(({ remote }) => remote.port === port);
+    expect(await of("b")).toEqual([]);
+    const made = only(await of("a"));
+    expect(pair.netns.destroy(made, ids("b"))).toBe(false);
+    expect(pair.netns.destroy(made, ids("a"))).toBe(true);
+    await mover.end();
+  });
+
   it("lists among as many cgroups as may be named, wherever the one is that counts", async () => {
     const port = echo(pair.netns, 4);
     await dial(apps[2] as Application, "127.0.0.1", port);
