@@ -37,6 +37,7 @@
         "native/seqpacket.cc",
         "native/sieve.cc",
         "native/sock_diag.cc",
+        "native/socket_cgroup.cc",
         "native/sockets.cc",
         "native/tcp_sequence.cc",
         "native/timer.cc"

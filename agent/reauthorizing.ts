@@ -28,14 +28,15 @@ export class Reauthorizing {
   readonly #reauthorizer: Reauthorizer;
   readonly #repeater: Repeater;
 
-  /** `cgroupRoot`: the cgroup that holds the pods' directories. */
-  constructor(cgroupRoot: string, parts: ReauthorizingParts) {
+  /** `cgroupRoot`: the cgroup that holds the pods' directories; `nodeNetnsCookie` 0n: unknown. */
+  constructor(cgroupRoot: string, nodeNetnsCookie: bigint, parts: ReauthorizingParts) {
     const { table, proxied, maps, narrator, identityOf, log, clock } = parts;
     const redirects = new RedirectTable(maps);
     this.#reauthorizer = new Reauthorizer({
       clock,
       table,
       identityOf,
+      nodeNetnsCookie,
       cgroupOf: (path) => path.slice(cgroupRoot.length + 1),
       forwarded: () => redirects.forwarded(),
       ownSockets: () => ownSockets(),

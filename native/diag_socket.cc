@@ -57,17 +57,20 @@ int DiagSocket::Next(const Take& take, bool* done) {
   return *done && interrupted_ ? EINTR : 0;
 }
 
-int DiagSocket::Send(uint16_t type, uint16_t flags, const void* question, size_t length) {
+int DiagSocket::Send(uint16_t type, uint16_t flags, const void* question, size_t length,
+                     const std::vector<uint8_t>& filter) {
   struct nlmsghdr header = {};
-  header.nlmsg_len = static_cast<uint32_t>(sizeof(header) + length);
+  header.nlmsg_len = static_cast<uint32_t>(sizeof(header) + length + filter.size());
   header.nlmsg_type = type;
   header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
   header.nlmsg_seq = ++sequence_;
   interrupted_ = false;
-  struct iovec parts[] = {{&header, sizeof(header)}, {const_cast<void*>(question), length}};
+  struct iovec parts[] = {{&header, sizeof(header)},
+                          {const_cast<void*>(question), length},
+                          {const_cast<uint8_t*>(filter.data()), filter.size()}};
   struct msghdr request = {};
   request.msg_iov = parts;
-  request.msg_iovlen = 2;
+  request.msg_iovlen = 3;
   ssize_t sent = 0;
   do {
     sent = sendmsg(fd_.Get(), &request, 0);

@@ -24,18 +24,18 @@ class DiagSocket {
   int Open();
   // `type` and `flags` are netlink's. Next reads the answer.
   int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question) {
-    return Send(type, flags, &question, sizeof(question));
+    return Send(type, flags, &question, sizeof(question), {});
   }
-  // The request of before Linux 3.3, with type TCPDIAG_GETSOCK.
-  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req& question) {
-    return Send(type, flags, &question, sizeof(question));
+  // The request of before Linux 3.3, with type TCPDIAG_GETSOCK. `filter`: an attribute, or empty.
+  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req& question, const std::vector<uint8_t>& filter) {
+    return Send(type, flags, &question, sizeof(question), filter);
   }
   // Reads some of the answer (32 KiB), which the kernel makes as it is read. `take` is called for every socket in it.
   // EINTR, when it is done: the table changed so that the answer may be inconsistent.
   int Next(const Take& take, bool* done);
 
  private:
-  int Send(uint16_t type, uint16_t flags, const void* question, size_t length);
+  int Send(uint16_t type, uint16_t flags, const void* question, size_t length, const std::vector<uint8_t>& filter);
   int Receive(size_t* length);
   int Parse(size_t length, const Take& take, bool* done);
 

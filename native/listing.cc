@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kOperation = "list connections";
 constexpr const char* kNoDiag = "this kernel cannot list connections: it needs CONFIG_INET_DIAG (module tcp_diag)";
+constexpr const char* kNoCgroups = "this kernel does not tell a socket's cgroup: it needs Linux 5.9 with CONFIG_CGROUP_BPF";
 // As many as one message to the agent takes.
 constexpr size_t kMostAtOnce = 256;
 
@@ -102,7 +103,8 @@ void Listing::Finish() {
   ObjectWrap::Unref();
   done->Call([&](Napi::Env env) -> std::vector<napi_value> {
     if (int error = read->error) {
-      return {MakeError(env, kOperation, ErrnoName(error), error == ENOENT ? kNoDiag : "").Value()};
+      const char* hint = error == ENOENT ? kNoDiag : error == EOPNOTSUPP ? kNoCgroups : "";
+      return {MakeError(env, kOperation, ErrnoName(error), hint).Value()};
     }
     Napi::Array piece = Napi::Array::New(env, read->piece.size());
     for (uint32_t at = 0; at < read->piece.size(); at++) {

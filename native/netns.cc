@@ -181,8 +181,9 @@ Napi::Value Netns::List(const Napi::CallbackInfo& info) {
 Napi::Value Netns::Destroy(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   TcpConnection connection = ConnectionFromObject(info[0]);
+  std::optional<Cgroups> cgroups = CgroupsOf(info[1]);
   const char* operation = "end connection";
-  int error = Inside(env, operation, [&] { return DestroyConnection(connection); });
+  int error = Inside(env, operation, [&] { return DestroyConnection(connection, cgroups ? &*cgroups : nullptr); });
   if (error == 0 || error == ENOENT) return Napi::Boolean::New(env, error == 0);
   Fail(env, operation, error, error == EOPNOTSUPP ? kNoDestroy : "");
 }

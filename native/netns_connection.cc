@@ -80,7 +80,13 @@ ConnectionFilter FilterFromObject(const Napi::Value& value) {
     if (!Sieve::IsLength(bytes.length)) FailRange(value.Env(), "remote must be a sieve: 4 bytes, then 2^3 to 2^15");
     filter.remote = Sieve(bytes.data, bytes.length);
   }
+  filter.cgroups = CgroupsOf(object.Get("cgroups"));
   return filter;
+}
+
+std::optional<Cgroups> CgroupsOf(const Napi::Value& value) {
+  if (value.IsUndefined()) return std::nullopt;
+  return BigIntsOf(value, "cgroups", kMostCgroups);
 }
 
 int FamilyOf(const Napi::Value& value) {

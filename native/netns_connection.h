@@ -3,6 +3,8 @@
 
 #include <napi.h>
 
+#include <optional>
+
 #include "sock_diag.h"
 
 namespace podgate {
@@ -10,8 +12,10 @@ namespace podgate {
 Napi::Object ConnectionToObject(Napi::Env env, const TcpConnection& connection);
 // Throws TypeError or RangeError, code ERR_INVALID_ARG. May run JavaScript (getters).
 TcpConnection ConnectionFromObject(const Napi::Value& value);
-// { listeners, remote }, both of which may be missing, as all may. Else as ConnectionFromObject.
+// { listeners, remote, cgroups }, each of which may be missing, as all may. Else as ConnectionFromObject.
 ConnectionFilter FilterFromObject(const Napi::Value& value);
+// Undefined: sockets count wherever they were made.
+std::optional<Cgroups> CgroupsOf(const Napi::Value& value);
 // AF_INET for 4, AF_INET6 for 6.
 int FamilyOf(const Napi::Value& value);
 

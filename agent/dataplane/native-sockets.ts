@@ -58,6 +58,11 @@ export interface ListingFilter {
   readonly listeners?: boolean;
   /** Only those whose remote end may be one of a sieve's (`sieveOf`). */
   readonly remote?: Uint8Array;
+  /**
+   * At most 1024 cgroups' ids: only sockets that were made in one of them. The kernel passes over the others. Its word is
+   * where the maker of a socket was; who has it now, or where that one is, is nothing to it.
+   */
+  readonly cgroups?: BigUint64Array;
 }
 
 /**
@@ -70,7 +75,7 @@ export interface Listing {
   /**
    * The next 256 at most, as many as are found within some 20 ms, so perhaps none. Its end closes the listing, and so
    * does an error: ENOENT, the kernel has no inet_diag; EAGAIN, the table changed so that the answer may be inconsistent;
-   * EPERM without CAP_SYS_ADMIN. `done` is called once, never before the return, and not after `close()`. EALREADY: one is on its way.
+   * EPERM without CAP_SYS_ADMIN; EOPNOTSUPP, the kernel tells no cgroups (Linux 5.9 does). `done` is called once, never before the return, and not after `close()`. EALREADY: one is on its way.
    */
   next(
     done: (
@@ -101,9 +106,10 @@ export interface Netns {
   /**
    * Ends one for both applications: this side's gets ECONNABORTED, the other's ECONNRESET. False: it is not there any
    * more; a later connection with its addresses and ports is left alone. EPERM without CAP_NET_ADMIN; EOPNOTSUPP when
-   * the kernel lacks CONFIG_INET_DIAG_DESTROY.
+   * the kernel lacks CONFIG_INET_DIAG_DESTROY. `cgroups`, as a listing's: one that was made elsewhere is left alone, as are
+   * all where the kernel does not tell.
    */
-  destroy(connection: TcpConnection): boolean;
+  destroy(connection: TcpConnection, cgroups?: BigUint64Array): boolean;
   /** Sockets made here stay open. */
   close(): void;
 }

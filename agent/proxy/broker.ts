@@ -2,9 +2,17 @@
  * The broker: makes sockets in the pods' network namespaces and hands them to the agent. It is the only process that may
  * enter a namespace, so it does that and nothing else: no Kubernetes, no maps, no decisions.
  */
-import type { FdChannel, Handle, Native, OnAcceptError } from "../dataplane/native.ts";
-import { type Answer, decodeRequest, encodeAnswer, type Request } from "./broker-protocol.ts";
+import type { Piece } from "../dataplane/listing.ts";
+import type { FdChannel, Handle, Native, NativeError, Netns, OnAcceptError } from "../dataplane/native.ts";
+import {
+  type Answer,
+  decodeRequest,
+  encodeAnswer,
+  type PlacedRequest,
+  type Request,
+} from "./broker-protocol.ts";
 import { Listings } from "./listings.ts";
+import { NodeNamespace } from "./node-namespace.ts";
 import { Outbox } from "./outbox.ts";
 import { PodNamespaces } from "./pod-namespaces.ts";
 import { Silence } from "./silence.ts";
@@ -23,7 +31,7 @@ export interface BrokerOptions {
   readonly log: (level: "info" | "warn", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-type Kernel = Pick<Native, "Netns" | "listenChannel" | "closeDescriptor">;
+type Kernel = Pick<Native, "Netns" | "cgroupId" | "listenChannel" | "closeDescriptor">;
 
 /** One that is connected, and what it has to be given. */
 interface Agent {
@@ -36,6 +44,7 @@ export class Broker {
   readonly #native: Kernel;
   readonly #options: BrokerOptions;
   readonly #namespaces: PodNamespaces;
+  readonly #node: NodeNamespace;
   readonly #listener: Handle;
   readonly #timer: NodeJS.Timeout;
   readonly #silence: Silence;
@@ -45,7 +54,9 @@ export class Broker {
   constructor(native: Kernel, options: BrokerOptions) {
     this.#native = native;
     this.#options = options;
-    this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, nodeCookies(native));
+    this.#node = openNode(native);
+    const forbidden = [this.#node.netns.cookie, ...cookieOfFirst(native)];
+    this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, new Set(forbidden));
     this.#silence = new Silence({
       find: (place) => this.#namespaces.find(place),
       onEnded: (ended, silentFor) =>
@@ -79,6 +90,7 @@ export class Broker {
     this.#listener.close();
     this.#part(this.#agent?.channel);
     this.#namespaces.close();
+    this.#node.close();
   }
 
   #welcome(channel: FdChannel): void {
@@ -151,7 +163,7 @@ export class Broker {
       return { id, heard: true };
     }
     if (request.op === "more") return listings.next(request.of).then((piece) => ({ id, ...piece }));
-    const netns = this.#namespaces.find(request);
+    const { netns, cgroups } = this.#within(request);
     switch (request.op) {
       case "watch":
         this.#silence.watch(request);
@@ -169,37 +181,53 @@ export class Broker {
         return { id, sockets: true };
       case "connections": {
         const { remote } = request;
-        return listings.begin(id, netns.list(remote && { remote })).then((piece) => ({ id, ...piece }));
+        const listing = netns.list({ ...(remote && { remote }), ...(cgroups && { cgroups }) });
+        return listings.begin(id, listing).then(
+          (piece) => ({ id, ...piece }),
+          (error) => ({ id, ...this.#withoutCgroups(error, cgroups) }),
+        );
       }
       case "destroy":
-        return { id, destroyed: request.connections.filter((it) => netns.destroy(it)).length };
+        return { id, destroyed: request.connections.filter((it) => netns.destroy(it, cgroups)).length };
     }
+  }
+
+  /** Of the node's own namespace nobody gets but the connections that the pod has made there. */
+  #within(request: PlacedRequest): { readonly netns: Netns; readonly cgroups?: BigUint64Array } {
+    const { op, cookie, cgroup } = request;
+    const isOnNode = cookie === this.#node.netns.cookie && (op === "connections" || op === "destroy");
+    if (!isOnNode) return { netns: this.#namespaces.find(request) };
+    const directory = this.#namespaces.directory(cgroup);
+    return { netns: this.#node.netns, cgroups: this.#node.cgroupsOf(directory) };
+  }
+
+  /** A kernel that tells no cgroups will not do so the next time. */
+  #withoutCgroups(error: NativeError, cgroups: BigUint64Array | undefined): Piece {
+    if (cgroups === undefined || error.code !== "EOPNOTSUPP") throw error;
+    this.#options.log("warn", "open connections of hostNetwork pods stay open", { error: error.message });
+    return { connections: [], more: false };
   }
 }
 
-/** Of the node: this process's own and, where it can be looked at, the machine's first, which may be another. */
-function nodeCookies(native: Kernel): ReadonlySet<bigint> {
-  const own = cookieAt(native, "/proc/self/ns/net");
-  if (own instanceof Error) {
+function openNode(native: Kernel): NodeNamespace {
+  try {
+    return new NodeNamespace(native);
+  } catch (cause) {
     throw new Error(
-      `enter network namespaces: ${own.message}: the broker needs root with SYS_ADMIN, SYS_PTRACE and NET_ADMIN, and Linux 5.14 or newer`,
-      { cause: own },
+      `enter network namespaces: ${(cause as Error).message}: the broker needs root with SYS_ADMIN, SYS_PTRACE and NET_ADMIN, and Linux 5.14 or newer`,
+      { cause },
     );
   }
-  const first = cookieAt(native, "/proc/1/ns/net");
-  return new Set(first instanceof Error ? [own] : [own, first]);
 }
 
-function cookieAt(native: Kernel, path: string): bigint | Error {
+/** Of the machine's first process, where it can be looked at: it may be in another namespace than this one. */
+function cookieOfFirst(native: Kernel): bigint[] {
   try {
-    const netns = native.Netns.open(path);
-    try {
-      return netns.cookie;
-    } finally {
-      netns.close();
-    }
-  } catch (error) {
-    return error as Error;
+    const netns = native.Netns.open("/proc/1/ns/net");
+    netns.close();
+    return [netns.cookie];
+  } catch {
+    return [];
   }
 }
 

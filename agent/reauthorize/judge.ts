@@ -2,11 +2,12 @@
 import { addToSieve, type End, makeSieve } from "../dataplane/sieve.ts";
 import type { Turns } from "../dataplane/turns.ts";
 import { indexPods } from "../guard/backends.ts";
-import type { Guard } from "../guard/guard.ts";
+import type { Destination, Guard } from "../guard/guard.ts";
 import { isLinkLocal, LINK_LOCAL, linkLocalPorts } from "../guard/link-local.ts";
 import { type Dialler, type Guarded, type OpenConnection, revocation } from "../guard/revocation.ts";
 import { ownAddressesOf } from "../identity/local-pods.ts";
 import type { IdentityReader } from "../identity/pod-identity.ts";
+import { isLoopback } from "../model/address.ts";
 import type { PodIdentity } from "../model/identity.ts";
 import type { LocalPod } from "../model/objects.ts";
 import type { Decision } from "../model/verdict.ts";
@@ -35,6 +36,7 @@ export class Judge {
     const dialler = (pod: LocalPod): Dialler => ({
       identity: identityOf(pod, snapshot.namespaces),
       ownAddresses: ownAddressesOf(pod, claimants),
+      isOnNode: pod.hostNetwork,
     });
     this.#diallers = new Map(registration.registered.map(({ pod }) => [pod.uid, dialler(pod)]));
     const lasting = guards.filter(
@@ -52,7 +54,7 @@ export class Judge {
   async sieve(turns: Turns): Promise<Uint8Array> {
     if (this.#sieve !== undefined) return this.#sieve;
     const ends: readonly End[] = [
-      ...this.#guards.flatMap(({ destinations }) => destinations),
+      ...this.#guards.flatMap(({ destinations }) => destinations).map(anyLoopback),
       ...this.#guards.flatMap(({ nodePorts }) => nodePorts.map((port) => ({ port }))),
       ...[...this.#guarded.linkLocalPorts].map((port) => ({ address: LINK_LOCAL, port })),
     ];
@@ -77,4 +79,9 @@ export class Judge {
     const decision = revocation(connection, dialler, this.#guarded, now);
     return decision && { pod: dialler.identity, decision };
   }
+}
+
+/** All of loopback leads to the same. */
+function anyLoopback({ address, port }: Destination): End {
+  return isLoopback(address) ? { port } : { address, port };
 }

@@ -120,5 +120,6 @@ export class Reauthorizer {
 }
 
 function isUndecided({ undecided: { pods, namespaces } }: Reconciled): (pod: RegisteredPod) => boolean {
-  return ({ pod }) => pods.has(pod.uid) || namespaces.has(pod.namespace);
+  // On the node's network what is undecided is refused, at any time.
+  return ({ pod }) => !pod.hostNetwork && (pods.has(pod.uid) || namespaces.has(pod.namespace));
 }

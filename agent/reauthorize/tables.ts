@@ -9,6 +9,7 @@ import type { Sockets } from "../proxy/broker-client.ts";
 import type { Place as NetnsPlace } from "../proxy/broker-protocol.ts";
 import { isDialled } from "./direction.ts";
 import type { Judge, Revoked } from "./judge.ts";
+import { placesOf, type Surroundings } from "./places.ts";
 import { inParallel, Rounds, type Steps } from "./side-by-side.ts";
 
 /**
@@ -27,11 +28,9 @@ export interface Forwarded {
   readonly target: Place;
 }
 
-export interface TablesOptions {
+export interface TablesOptions extends Surroundings {
   readonly clock: Clock;
   readonly table: ConnectionTable;
-  /** A pod's cgroup directory, relative to the pods' cgroup. */
-  readonly cgroupOf: (path: string) => string;
   /** Inodes of the agent's own sockets: in a pod's namespace they are the proxy's, which judges them itself. */
   readonly ownSockets: () => ReadonlySet<bigint>;
   readonly onRevoked: (revoked: Revoked) => void;
@@ -137,14 +136,11 @@ export class Tables {
     this.#busy.delete(uid);
   }
 
-  async *#pod({ pod, cgroupPaths, netnsCookies }: RegisteredPod): Steps {
-    const [path] = cgroupPaths;
-    if (path === undefined) return;
-    const cgroup = this.#options.cgroupOf(path);
-    for (const cookie of netnsCookies) {
+  async *#pod(registered: RegisteredPod): Steps {
+    for (const place of placesOf(registered, this.#options)) {
       // The kernel may pass over connections while others are ended between two pieces of its answer.
       for (let wasDisturbed = true; wasDisturbed; )
-        wasDisturbed = yield* this.#netns(pod.uid, { cgroup, cookie });
+        wasDisturbed = yield* this.#netns(registered.pod.uid, place);
     }
   }
 

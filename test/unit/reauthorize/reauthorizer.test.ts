@@ -26,6 +26,7 @@ interface World {
   readonly own?: readonly bigint[];
   readonly proxied?: readonly ProxiedConnection[];
   readonly now?: () => number;
+  readonly nodeNetnsCookie?: bigint;
   /** Before each reading of a table. */
   readonly onRead?: (cookie: bigint, open: Map<bigint, TcpConnection[]>) => void;
 }
@@ -38,6 +39,7 @@ function rig({
   own = [],
   proxied = [],
   now = Date.now,
+  nodeNetnsCookie = 0n,
   onRead,
 }: World) {
   const tables = new Map(Object.entries(open).map(([key, sockets]) => [BigInt(key), [...sockets]]));
@@ -64,6 +66,7 @@ function rig({
       },
     },
     identityOf: identityReader(),
+    nodeNetnsCookie,
     cgroupOf: (path) => path.replace("/kubepods/", ""),
     forwarded: () => forwarded,
     ownSockets: () => new Set(own),
@@ -278,11 +281,49 @@ describe("looks", () => {
     expect(await reauthorizer.look()).toBeUndefined();
   });
 
-  test("do not come to pods on the node's network, nor to those that nobody knows", async () => {
-    const hostNetwork = localPod("sandbox/host", { hostNetwork: true });
-    const { reauthorizer, asked } = rig({ open: { 1: [socketTo(...LEDGER)] } });
-    reauthorizer.learn(runs()({ ...parts, localPods: [hostNetwork] }));
-    await reauthorizer.look();
-    expect(asked).toEqual([]);
+  describe("at a pod on the node's network", () => {
+    const localPods = [localPod("sandbox/host", { hostNetwork: true })];
+
+    test("ask for what each of its directories has made in the node's namespace", async () => {
+      const { reauthorizer, asked, revoked, left } = rig({
+        open: { 7: [socketTo(...LEDGER), socketTo("192.0.2.99", 80)] },
+        nodeNetnsCookie: 7n,
+      });
+      const { registration, ...run } = runs()({ ...parts, localPods });
+      const registered = registration.registered.map((pod) => ({
+        ...pod,
+        cgroupPaths: [...pod.cgroupPaths, "/kubepods/burstable/other"],
+      }));
+      reauthorizer.learn({ ...run, registration: { ...registration, registered } });
+      await reauthorizer.look();
+      expect(asked).toEqual(["poduid-of-sandbox/host 7", "burstable/other 7"]);
+      expect(revoked).toMatchObject([{ pod: { name: "host" }, decision: { reason: "rule" } }]);
+      expect(left()).toHaveLength(1);
+    });
+
+    test("do not come where nobody knows which namespace that is", async () => {
+      const { reauthorizer, asked } = rig({ open: { 1: [socketTo(...LEDGER)] } });
+      reauthorizer.learn(runs()({ ...parts, localPods }));
+      await reauthorizer.look();
+      expect(asked).toEqual([]);
+    });
+
+    test("do not come again for time alone: what hangs on it is refused there at any", async () => {
+      const { reauthorizer, asked } = rig({ nodeNetnsCookie: 7n });
+      const timed = connectionPolicy(
+        "payments/p",
+        ["ledger"],
+        [
+          {
+            expressions: ['timestamp(time.now) > timestamp("2001-01-01T00:00:00Z")'],
+            actions: [{ type: "deny" }],
+          },
+        ],
+      );
+      const run = runs()({ connectionPolicies: [timed], localPods });
+      reauthorizer.learn({ ...run, undecided: { pods: new Set(), namespaces: new Set(["sandbox"]) } });
+      for (let look = 0; look < 4; look++) await reauthorizer.look();
+      expect(asked).toHaveLength(2);
+    });
   });
 });
