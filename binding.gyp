@@ -20,6 +20,7 @@
         "native/host.cc",
         "native/layout.cc",
         "native/link.cc",
+        "native/listing.cc",
         "native/loop_handle.cc",
         "native/map.cc",
         "native/map_batch.cc",
@@ -34,7 +35,9 @@
         "native/pump.cc",
         "native/pump_thread.cc",
         "native/seqpacket.cc",
+        "native/sieve.cc",
         "native/sock_diag.cc",
+        "native/socket_cgroup.cc",
         "native/sockets.cc",
         "native/tcp_sequence.cc",
         "native/timer.cc"

@@ -210,7 +210,7 @@ export class Agent {
     const proxied = () => proxying.proxied();
     const { maps } = node.kernel;
     const parts = { table, proxied, maps, narrator, identityOf, log: this.#log, clock: this.#clock };
-    return new Reauthorizing(this.#options.cgroupRoot, parts);
+    return new Reauthorizing(this.#options.cgroupRoot, node.netnsCookie, parts);
   }
 
   #serveMetrics(kernel: Kernel, proxying: Proxying): void {

@@ -5,7 +5,8 @@ import type { KernelMap } from "./dataplane/table.ts";
 import type { IdentityReader } from "./identity/pod-identity.ts";
 import type { Clock } from "./model/clock.ts";
 import type { Narrator } from "./narrate.ts";
-import { type ConnectionTable, type ProxiedConnection, Reauthorizer } from "./reauthorize/reauthorizer.ts";
+import { type ProxiedConnection, Reauthorizer } from "./reauthorize/reauthorizer.ts";
+import type { ConnectionTable } from "./reauthorize/tables.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { Repeater } from "./repeater.ts";
 import type { AgentLog } from "./verdict/log.ts";
@@ -27,14 +28,15 @@ export class Reauthorizing {
   readonly #reauthorizer: Reauthorizer;
   readonly #repeater: Repeater;
 
-  /** `cgroupRoot`: the cgroup that holds the pods' directories. */
-  constructor(cgroupRoot: string, parts: ReauthorizingParts) {
+  /** `cgroupRoot`: the cgroup that holds the pods' directories; `nodeNetnsCookie` 0n: unknown. */
+  constructor(cgroupRoot: string, nodeNetnsCookie: bigint, parts: ReauthorizingParts) {
     const { table, proxied, maps, narrator, identityOf, log, clock } = parts;
     const redirects = new RedirectTable(maps);
     this.#reauthorizer = new Reauthorizer({
       clock,
       table,
       identityOf,
+      nodeNetnsCookie,
       cgroupOf: (path) => path.slice(cgroupRoot.length + 1),
       forwarded: () => redirects.forwarded(),
       ownSockets: () => ownSockets(),

@@ -68,6 +68,21 @@ Bytes BytesOf(const Napi::Value& value, const char* name) {
   return {static_cast<const uint8_t*>(data), length};
 }
 
+std::vector<uint64_t> BigIntsOf(const Napi::Value& value, const char* name, size_t most) {
+  Napi::Env env = value.Env();
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+  if (value.IsTypedArray()) {
+    napi_status status = napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr);
+    if (status != napi_ok) throw Napi::Error::New(env);
+  }
+  if (type != napi_biguint64_array) FailType(env, std::string(name) + " must be a BigUint64Array");
+  if (length > most) FailRange(env, std::string(name) + " must not be more than " + std::to_string(most));
+  const uint64_t* numbers = static_cast<const uint64_t*>(data);
+  return std::vector<uint64_t>(numbers, numbers + length);
+}
+
 const uint8_t* ExactBytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name, size_t length) {
   Bytes bytes = BytesArgument(info, index, name);
   if (bytes.length != length) {

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <string>
+#include <vector>
 
 #include "error.h"
 
@@ -27,6 +28,9 @@ Bytes BytesArgument(const Napi::CallbackInfo& info, size_t index, const char* na
 Bytes BytesOf(const Napi::Value& value, const char* name);
 // As above, of exactly `length` bytes.
 const uint8_t* ExactBytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name, size_t length);
+
+// A BigUint64Array of at most that many, copied.
+std::vector<uint64_t> BigIntsOf(const Napi::Value& value, const char* name, size_t most);
 
 // An instance of our class T. The tag is checked, not the prototype chain, which JavaScript can rewrite.
 template <typename T>

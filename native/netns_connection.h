@@ -1,7 +1,9 @@
-// A TcpConnection as JavaScript sees it.
+// A TcpConnection, and which are asked for, as JavaScript sees them.
 #pragma once
 
 #include <napi.h>
+
+#include <optional>
 
 #include "sock_diag.h"
 
@@ -10,6 +12,10 @@ namespace podgate {
 Napi::Object ConnectionToObject(Napi::Env env, const TcpConnection& connection);
 // Throws TypeError or RangeError, code ERR_INVALID_ARG. May run JavaScript (getters).
 TcpConnection ConnectionFromObject(const Napi::Value& value);
+// { listeners, remote, cgroups }, each of which may be missing, as all may. Else as ConnectionFromObject.
+ConnectionFilter FilterFromObject(const Napi::Value& value);
+// Undefined: sockets count wherever they were made.
+std::optional<Cgroups> CgroupsOf(const Napi::Value& value);
 // AF_INET for 4, AF_INET6 for 6.
 int FamilyOf(const Napi::Value& value);
 

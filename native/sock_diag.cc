@@ -5,7 +5,9 @@
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 
-#include "diag_socket.h"
+#include <algorithm>
+#include <chrono>
+
 #include "tcp_sequence.h"
 
 namespace podgate {
@@ -17,7 +19,7 @@ constexpr uint32_t kOpenStates = (1u << TCP_ESTABLISHED) | (1u << TCP_SYN_SENT) 
                                  (1u << TCP_LAST_ACK) | (1u << TCP_CLOSING);
 // In idiag_timer. Such a "socket" is only the memory of one, whatever state it shows.
 constexpr uint8_t kTimeWaitTimer = 3;
-constexpr int kAttempts = 5;
+constexpr std::chrono::milliseconds kBit(20);
 
 bool IsOnEventLoop(const uint8_t* attributes, size_t length) {
   struct inet_diag_sockopt options;
@@ -79,34 +81,65 @@ struct inet_diag_req_v2 QuestionAbout(const TcpConnection& connection) {
   return question;
 }
 
+// About one socket.
+int AskAll(DiagSocket& diag, uint16_t type, const struct inet_diag_req_v2& question, const DiagSocket::Take& take) {
+  int error = diag.Ask(type, NLM_F_ACK, question);
+  for (bool done = false; error == 0 && !done;) error = diag.Next(take, &done);
+  return error;
+}
+
 }  // namespace
 
 // The kernel walks the table of all namespaces together for every request. Asked in the old way it tells both families
 // in one walk, which is half of 1 ms on a node with 250 pods.
-int ListConnections(bool with_listeners, std::vector<TcpConnection>* connections) {
-  DiagSocket diag;
-  if (int error = diag.Open()) return error;
+int ConnectionReader::Begin() {
+  done_ = filter_.cgroups && filter_.cgroups->empty();
+  if (done_) return 0;
+  if (int error = diag_.Open()) return error;
   struct inet_diag_req question = {};
-  question.idiag_states = kOpenStates | (with_listeners ? 1u << TCP_LISTEN : 0);
+  question.idiag_states = kOpenStates | (filter_.with_listeners ? 1u << TCP_LISTEN : 0);
   question.idiag_ext = 1 << (INET_DIAG_INFO - 1);
+  std::vector<uint8_t> made_there;
+  if (filter_.cgroups) made_there = CgroupFilter(*filter_.cgroups);
+  return diag_.Ask(TCPDIAG_GETSOCK, NLM_F_DUMP, question, made_there);
+}
+
+int ConnectionReader::Read(size_t most, std::vector<TcpConnection>* piece, bool* more) {
   auto take = [&](const struct inet_diag_msg& message, const uint8_t* attributes, size_t length) {
     bool is_ip = message.idiag_family == AF_INET || message.idiag_family == AF_INET6;
     if (!is_ip || message.idiag_timer == kTimeWaitTimer) return;
-    connections->push_back(FromMessage(message, attributes, length));
+    TcpConnection connection = FromMessage(message, attributes, length);
+    if (filter_.remote.Passes(connection.remote, connection.remote_port)) read_.push_back(connection);
   };
-  int error = EINTR;
-  for (int attempt = 0; attempt < kAttempts && error == EINTR; attempt++) {
-    connections->clear();
-    error = diag.Ask(TCPDIAG_GETSOCK, NLM_F_DUMP, question, take);
+  auto until = std::chrono::steady_clock::now() + kBit;
+  while (!done_ && read_.size() < most && std::chrono::steady_clock::now() < until) {
+    int error = diag_.Next(take, &done_);
+    if (error == EINVAL && filter_.cgroups) return EOPNOTSUPP;
+    if (error != 0) return error == EINTR ? EAGAIN : error;
   }
-  return error == EINTR ? EAGAIN : error;
+  auto end = read_.begin() + static_cast<ptrdiff_t>(std::min(most, read_.size()));
+  piece->assign(read_.begin(), end);
+  read_.erase(read_.begin(), end);
+  *more = !done_ || !read_.empty();
+  return 0;
 }
 
-int DestroyConnection(const TcpConnection& connection) {
+int DestroyConnection(const TcpConnection& connection, const Cgroups* cgroups) {
+  const struct inet_diag_req_v2 question = QuestionAbout(connection);
   DiagSocket diag;
   if (int error = diag.Open()) return error;
+  int error = 0;
+  // What is found here is what is ended: the cookie names one socket, and that stays of the cgroup it was made in.
+  if (cgroups != nullptr) {
+    bool is_made_there = false;
+    auto look = [&](const struct inet_diag_msg&, const uint8_t* attributes, size_t length) {
+      is_made_there = IsMadeIn(*cgroups, attributes, length);
+    };
+    error = AskAll(diag, SOCK_DIAG_BY_FAMILY, question, look);
+    if (error == 0 && !is_made_there) return ENOENT;
+  }
   auto ignore = [](const struct inet_diag_msg&, const uint8_t*, size_t) {};
-  int error = diag.Ask(SOCK_DESTROY, NLM_F_ACK, QuestionAbout(connection), ignore);
+  if (error == 0) error = AskAll(diag, SOCK_DESTROY, question, ignore);
   return error == ESTALE ? ENOENT : error;
 }
 

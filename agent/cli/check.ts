@@ -5,6 +5,7 @@ import { release } from "node:os";
 import { Command } from "commander";
 import { watchCgroups } from "../dataplane/cgroup-watch.ts";
 import { objectPath, requireBpffs, requireCgroup2 } from "../dataplane/kernel.ts";
+import { pieces } from "../dataplane/listing.ts";
 import { loadNative, type Native } from "../dataplane/native.ts";
 import { NetnsScan } from "../dataplane/netns-scan.ts";
 import {
@@ -43,8 +44,8 @@ export function checkCommand(report: (status: number) => void): Command {
       "after",
       "\nExit status: 0 if the agent can run here, 1 if not.\n\nExample:\n  podgate check -o json",
     )
-    .action((flags: Flags) => {
-      const checks = inspect(flags);
+    .action(async (flags: Flags) => {
+      const checks = await inspect(flags);
       process.stdout.write(
         flags.output === "json" ? `${JSON.stringify(checks, undefined, 2)}\n` : table(checks),
       );
@@ -52,7 +53,7 @@ export function checkCommand(report: (status: number) => void): Command {
     });
 }
 
-function inspect(flags: Flags): readonly Check[] {
+async function inspect(flags: Flags): Promise<readonly Check[]> {
   const version = release();
   const recent = !isOlder(version, MINIMUM_KERNEL);
   const kernel = {
@@ -62,15 +63,14 @@ function inspect(flags: Flags): readonly Check[] {
     tried: true,
     detail: recent ? version : `${version}; ${MINIMUM_KERNEL} is needed`,
   };
-  const addon = probe("native addon", true, () => loadNative() && "loaded");
+  const addon = await probe("native addon", true, () => loadNative() && "loaded");
   if (!addon.ok) return [kernel, addon];
   const native = loadNative();
-  const root = probe("pods' cgroup", true, () => resolveCgroupRoot(flags.cgroupRoot), { fact: "not found" });
+  const root = await probe("pods' cgroup", true, () => resolveCgroupRoot(flags.cgroupRoot), {
+    fact: "not found",
+  });
   const path = root.ok ? root.detail : undefined;
-  return [
-    kernel,
-    addon,
-    root,
+  const others = [
     probe("cgroup v2", true, () => cgroup2(native, path), { fact: "not on it" }),
     probe("bpf filesystem", true, () => bpffs(native, flags.pinPath), { fact: "none there" }),
     probe("connect programs", true, () => loads(native, "connect"), { fact: "do not load" }),
@@ -87,7 +87,11 @@ function inspect(flags: Flags): readonly Check[] {
     probe("new-cgroup events", false, () => watch(native, path), {
       instead: "new pods are found by scanning every 10 s and on API events",
     }),
+    probe("socket cgroups", false, () => socketCgroups(native), {
+      instead: "open connections of hostNetwork pods stay open",
+    }),
   ];
+  return [kernel, addon, root, ...(await Promise.all(others))];
 }
 
 /** What to say when a feature is missing. */
@@ -97,9 +101,14 @@ interface Lack {
   readonly instead?: string;
 }
 
-function probe(name: string, required: boolean, run: () => string, { fact, instead }: Lack = {}): Check {
+async function probe(
+  name: string,
+  required: boolean,
+  run: () => string | Promise<string>,
+  { fact, instead }: Lack = {},
+): Promise<Check> {
   try {
-    return { name, required, ok: true, tried: true, detail: run() };
+    return { name, required, ok: true, tried: true, detail: await run() };
   } catch (error) {
     const [why = ""] = (error as Error).message.split("\n");
     const tried = !(error instanceof NotTried);
@@ -158,6 +167,17 @@ function scan(native: Native, path: string | undefined): string {
 function watch(native: Native, path: string | undefined): string {
   watchCgroups(native, needRoot(path), () => {}).close();
   return "attach";
+}
+
+async function socketCgroups(native: Native): Promise<string> {
+  const netns = native.Netns.open("/proc/self/ns/net");
+  try {
+    // No cgroup has this id, so nothing is listed.
+    for await (const _ of pieces(netns.list({ cgroups: BigUint64Array.of(0n) })));
+    return "the kernel tells them";
+  } finally {
+    netns.close();
+  }
 }
 
 function table(checks: readonly Check[]): string {

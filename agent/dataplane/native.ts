@@ -13,6 +13,8 @@ import type { NativeSockets } from "./native-sockets.ts";
 export type {
   Acceptor,
   FdChannel,
+  Listing,
+  ListingFilter,
   Netns,
   OnAcceptError,
   TcpConnection,

@@ -1,5 +1,5 @@
 /** Which guard stands at an address: the kernel's own lookup, for who asks again what it did. */
-import { type IpAddress, isLoopback } from "../model/address.ts";
+import { type IpAddress, isIpv4, isLoopback } from "../model/address.ts";
 import { familiesOf, familyOf } from "./context.ts";
 import type { Guard } from "./guard.ts";
 import { isLinkLocal } from "./link-local.ts";
@@ -13,11 +13,17 @@ export function guardPlaces(guards: readonly Guard[], nodeAddresses: ReadonlySet
   let index: ReturnType<typeof indexGuards> | undefined;
   return (address, port) => {
     index ??= indexGuards(guards);
-    const own = index.places.get(addressKey(address, port));
+    const own = index.places.get(addressKey(lookedUpAs(address), port));
     // Loopback that the kernel judges is the node's, and leads where the node's other addresses do.
     const onNode = nodeAddresses.has(address) || isLinkLocal(address) || isLoopback(address);
     return own ?? (onNode ? index.nodePorts.get(`${familyOf(address)} ${port}`) : undefined);
   };
+}
+
+/** All of loopback leads to the same. */
+function lookedUpAs(address: IpAddress): IpAddress {
+  if (!isLoopback(address)) return address;
+  return isIpv4(address) ? "127.0.0.1" : "::1";
 }
 
 function indexGuards(guards: readonly Guard[]) {

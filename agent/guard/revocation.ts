@@ -33,6 +33,8 @@ export interface Dialler {
   readonly identity: PodIdentity;
   /** At which the pod is itself: it may always dial those. */
   readonly ownAddresses: readonly IpAddress[];
+  /** In the node's namespace. Loopback is not the pod itself there, and nothing can be left to a proxy: that is refused. */
+  readonly isOnNode: boolean;
 }
 
 export interface Guarded {
@@ -63,7 +65,7 @@ export function revocation(
 function journey(
   start: Place,
   { client, tls }: OpenConnection,
-  { identity: pod, ownAddresses }: Dialler,
+  { identity: pod, ownAddresses, isOnNode }: Dialler,
   { guardAt, routes, linkLocalPorts }: Guarded,
   now: number,
   seen: Set<Guard>,
@@ -73,12 +75,14 @@ function journey(
   const identity: Identity = { kind: "pod", pod };
   let here: Guard | undefined;
   const unasked: GuardAt = (address, port) => {
-    const guard = isLoopback(address) || ownAddresses.includes(address) ? undefined : guardAt(address, port);
+    const isItself = (isLoopback(address) && !isOnNode) || ownAddresses.includes(address);
+    const guard = isItself ? undefined : guardAt(address, port);
     here = guard !== undefined && seen.has(guard) ? undefined : guard;
     return here;
   };
   const { verdicts, end, isLoop } = travel(unasked, start, (guard, { address, port }) => {
     seen.add(guard);
+    if (isOnNode) return decisionOnNode(guard, identity, routes);
     const server = { ip: address, port };
     const connection = {
       client: { ip: client.address, port: client.port },
@@ -111,6 +115,14 @@ function decisionNow(guard: Guard, identity: Identity, connection: Connection, r
   }
   if (ahead.action !== "deny") return ahead;
   return lasting(guard, ahead, callerAhead(guard, identity), routes);
+}
+
+/** Where there is no proxy to ask. */
+function decisionOnNode(guard: Guard, identity: Identity, routes: Routes): Decision {
+  const ahead = decide(guard, identity, routes);
+  if (ahead.action !== "deny" && ahead.action !== "proxy") return ahead;
+  const left = lasting(guard, ahead, callerAhead(guard, identity), routes);
+  return left.action === "proxy" ? { ...left, action: "deny", reason: "pending" } : left;
 }
 
 /** What is left of a denial without the policies that end no connection. */

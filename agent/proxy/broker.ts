@@ -2,14 +2,17 @@
  * The broker: makes sockets in the pods' network namespaces and hands them to the agent. It is the only process that may
  * enter a namespace, so it does that and nothing else: no Kubernetes, no maps, no decisions.
  */
-import type { FdChannel, Handle, Native, OnAcceptError } from "../dataplane/native.ts";
+import type { Piece } from "../dataplane/listing.ts";
+import type { FdChannel, Handle, Native, NativeError, Netns, OnAcceptError } from "../dataplane/native.ts";
 import {
   type Answer,
-  CONNECTIONS_PER_MESSAGE,
   decodeRequest,
   encodeAnswer,
+  type PlacedRequest,
   type Request,
 } from "./broker-protocol.ts";
+import { Listings } from "./listings.ts";
+import { NodeNamespace } from "./node-namespace.ts";
 import { Outbox } from "./outbox.ts";
 import { PodNamespaces } from "./pod-namespaces.ts";
 import { Silence } from "./silence.ts";
@@ -28,22 +31,32 @@ export interface BrokerOptions {
   readonly log: (level: "info" | "warn", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-type Kernel = Pick<Native, "Netns" | "listenChannel" | "closeDescriptor">;
+type Kernel = Pick<Native, "Netns" | "cgroupId" | "listenChannel" | "closeDescriptor">;
+
+/** One that is connected, and what it has to be given. */
+interface Agent {
+  readonly channel: FdChannel;
+  readonly outbox: Outbox;
+  readonly listings: Listings;
+}
 
 export class Broker {
   readonly #native: Kernel;
   readonly #options: BrokerOptions;
   readonly #namespaces: PodNamespaces;
+  readonly #node: NodeNamespace;
   readonly #listener: Handle;
   readonly #timer: NodeJS.Timeout;
   readonly #silence: Silence;
-  #agent: { readonly channel: FdChannel; readonly outbox: Outbox } | undefined;
+  #agent: Agent | undefined;
 
   /** Serves from now on. @throws Error that says what is missing. */
   constructor(native: Kernel, options: BrokerOptions) {
     this.#native = native;
     this.#options = options;
-    this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, nodeCookies(native));
+    this.#node = openNode(native);
+    const forbidden = [this.#node.netns.cookie, ...cookieOfFirst(native)];
+    this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, new Set(forbidden));
     this.#silence = new Silence({
       find: (place) => this.#namespaces.find(place),
       onEnded: (ended, silentFor) =>
@@ -68,6 +81,7 @@ export class Broker {
     );
     this.#timer = setInterval(() => {
       for (const cookie of this.#namespaces.sweep()) this.#silence.forget(cookie);
+      this.#agent?.listings.sweep();
     }, SWEEP_MS);
   }
 
@@ -76,6 +90,7 @@ export class Broker {
     this.#listener.close();
     this.#part(this.#agent?.channel);
     this.#namespaces.close();
+    this.#node.close();
   }
 
   #welcome(channel: FdChannel): void {
@@ -88,13 +103,14 @@ export class Broker {
     // An agent that died without a word may still be connected for a moment: the newer one counts.
     this.#part(this.#agent?.channel);
     const outbox = new Outbox(channel, this.#native.closeDescriptor, (error) => this.#lost(channel, error));
-    this.#agent = { channel, outbox };
+    const agent = { channel, outbox, listings: new Listings(() => performance.now()) };
+    this.#agent = agent;
     this.#options.log("info", "an agent is connected", { pid });
     channel.receive(
       (message, descriptors) => {
         // No request has any.
         descriptors.forEach(this.#native.closeDescriptor);
-        this.#serve(message, outbox);
+        this.#serve(message, agent);
       },
       (error) => this.#lost(channel, error),
     );
@@ -111,11 +127,13 @@ export class Broker {
     channel?.close();
     if (channel === undefined || this.#agent?.channel !== channel) return;
     this.#silence.end();
+    this.#agent.listings.close();
     this.#agent.outbox.close();
     this.#agent = undefined;
   }
 
-  #serve(message: Buffer, outbox: Outbox): void {
+  #serve(message: Buffer, agent: Agent): void {
+    const { outbox } = agent;
     const request = decodeRequest(message);
     if ("error" in request) {
       const { id, error } = request;
@@ -123,81 +141,93 @@ export class Broker {
       else outbox.send(encodeAnswer({ id, error }));
       return;
     }
+    const { id } = request;
+    const fail = (error: unknown) =>
+      outbox.send(encodeAnswer({ id, error: error instanceof Error ? error.message : String(error) }));
     const descriptors: number[] = [];
     try {
-      const answers = this.#perform(request, descriptors);
-      for (const answer of answers) outbox.send(encodeAnswer(answer), descriptors.splice(0));
+      const answer = this.#perform(request, agent, descriptors);
+      if (!(answer instanceof Promise)) outbox.send(encodeAnswer(answer), descriptors.splice(0));
+      else answer.then((piece) => outbox.send(encodeAnswer(piece)), fail);
     } catch (error) {
       descriptors.forEach(this.#native.closeDescriptor);
-      outbox.send(
-        encodeAnswer({ id: request.id, error: error instanceof Error ? error.message : String(error) }),
-      );
+      fail(error);
     }
   }
 
-  /** Adds what goes with the first answer to `descriptors`. */
-  #perform(request: Request, descriptors: number[]): readonly Answer[] {
+  /** Adds what goes with the answer to `descriptors`. */
+  #perform(request: Request, { listings }: Agent, descriptors: number[]): Answer | Promise<Answer> {
     const { id } = request;
     if (request.op === "beat") {
       this.#silence.beat(request.agentDownAfter);
-      return [{ id, heard: true }];
+      return { id, heard: true };
     }
-    const netns = this.#namespaces.find(request);
+    if (request.op === "more") return listings.next(request.of).then((piece) => ({ id, ...piece }));
+    const { netns, cgroups } = this.#within(request);
     switch (request.op) {
       case "watch":
         this.#silence.watch(request);
-        return [{ id, heard: true }];
+        return { id, heard: true };
       case "listen": {
         this.#silence.watch(request);
         const four = netns.listen(4, BACKLOG);
         descriptors.push(four.fd);
         const six = withoutIpv6(() => netns.listen(6, BACKLOG));
         if (six !== undefined) descriptors.push(six.fd);
-        return [{ id, port4: four.port, ...(six && { port6: six.port }) }];
+        return { id, port4: four.port, ...(six && { port6: six.port }) };
       }
       case "sockets":
         descriptors.push(...netns.sockets(request.family, request.count));
-        return [{ id, sockets: true }];
+        return { id, sockets: true };
       case "connections": {
-        const all = netns.connections();
-        const pieces = Math.max(1, Math.ceil(all.length / CONNECTIONS_PER_MESSAGE));
-        return Array.from({ length: pieces }, (_, i) => ({
-          id,
-          connections: all.slice(i * CONNECTIONS_PER_MESSAGE, (i + 1) * CONNECTIONS_PER_MESSAGE),
-          more: i + 1 < pieces,
-        }));
+        const { remote } = request;
+        const listing = netns.list({ ...(remote && { remote }), ...(cgroups && { cgroups }) });
+        return listings.begin(id, listing).then(
+          (piece) => ({ id, ...piece }),
+          (error) => ({ id, ...this.#withoutCgroups(error, cgroups) }),
+        );
       }
       case "destroy":
-        return [
-          { id, destroyed: request.connections.filter((connection) => netns.destroy(connection)).length },
-        ];
+        return { id, destroyed: request.connections.filter((it) => netns.destroy(it, cgroups)).length };
     }
+  }
+
+  /** Of the node's own namespace nobody gets but the connections that the pod has made there. */
+  #within(request: PlacedRequest): { readonly netns: Netns; readonly cgroups?: BigUint64Array } {
+    const { op, cookie, cgroup } = request;
+    const isOnNode = cookie === this.#node.netns.cookie && (op === "connections" || op === "destroy");
+    if (!isOnNode) return { netns: this.#namespaces.find(request) };
+    const directory = this.#namespaces.directory(cgroup);
+    return { netns: this.#node.netns, cgroups: this.#node.cgroupsOf(directory) };
+  }
+
+  /** A kernel that tells no cgroups will not do so the next time. */
+  #withoutCgroups(error: NativeError, cgroups: BigUint64Array | undefined): Piece {
+    if (cgroups === undefined || error.code !== "EOPNOTSUPP") throw error;
+    this.#options.log("warn", "open connections of hostNetwork pods stay open", { error: error.message });
+    return { connections: [], more: false };
   }
 }
 
-/** Of the node: this process's own and, where it can be looked at, the machine's first, which may be another. */
-function nodeCookies(native: Kernel): ReadonlySet<bigint> {
-  const own = cookieAt(native, "/proc/self/ns/net");
-  if (own instanceof Error) {
+function openNode(native: Kernel): NodeNamespace {
+  try {
+    return new NodeNamespace(native);
+  } catch (cause) {
     throw new Error(
-      `enter network namespaces: ${own.message}: the broker needs root with SYS_ADMIN, SYS_PTRACE and NET_ADMIN, and Linux 5.14 or newer`,
-      { cause: own },
+      `enter network namespaces: ${(cause as Error).message}: the broker needs root with SYS_ADMIN, SYS_PTRACE and NET_ADMIN, and Linux 5.14 or newer`,
+      { cause },
     );
   }
-  const first = cookieAt(native, "/proc/1/ns/net");
-  return new Set(first instanceof Error ? [own] : [own, first]);
 }
 
-function cookieAt(native: Kernel, path: string): bigint | Error {
+/** Of the machine's first process, where it can be looked at: it may be in another namespace than this one. */
+function cookieOfFirst(native: Kernel): bigint[] {
   try {
-    const netns = native.Netns.open(path);
-    try {
-      return netns.cookie;
-    } finally {
-      netns.close();
-    }
-  } catch (error) {
-    return error as Error;
+    const netns = native.Netns.open("/proc/1/ns/net");
+    netns.close();
+    return [netns.cookie];
+  } catch {
+    return [];
   }
 }
 

@@ -42,7 +42,7 @@ export class PodNamespaces {
   /** @throws Error that says why there is none. The handle stays this object's. */
   find({ cgroup, cookie }: Place): Netns {
     if (this.#forbidden.has(cookie)) throw new Error(`enter namespace ${cookie}: it is the node's own`);
-    const directory = this.#directory(cgroup);
+    const directory = this.directory(cgroup);
     const held = this.#open.get(cookie);
     if (held !== undefined && held.directory === directory) return held.netns;
     const netns = this.#search(directory, cookie);
@@ -69,7 +69,8 @@ export class PodNamespaces {
     this.#open.clear();
   }
 
-  #directory(cgroup: string): string {
+  /** @throws Error if there is none of that name below the pods' cgroup. */
+  directory(cgroup: string): string {
     const directory = join(this.#root, cgroup);
     if (!isPathBelow(cgroup) || realPath(directory) !== directory) {
       throw new Error(`find pod cgroup \`${cgroup}\`: there is no such directory below ${this.#root}`);

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, unlinkSync }
 import { createConnection, Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type FdChannel, loadNative } from "../../agent/dataplane/native.ts";
+import { type FdChannel, loadNative, type TcpConnection } from "../../agent/dataplane/native.ts";
 import { systemClock } from "../../agent/model/clock.ts";
 import { BrokerClient } from "../../agent/proxy/broker-client.ts";
 import { AGENT_MAIN } from "../lab/agent.ts";
@@ -14,7 +14,10 @@ import { type Lab, startLab } from "../lab/lab.ts";
 import { inNetns } from "../lab/node.ts";
 import type { PodHandle } from "../lab/pod-handle.ts";
 import { until } from "../lab/until.ts";
+import { inAll } from "../native/connections.ts";
 import { obstacle } from "./rig.ts";
+import { crowd } from "./support/crowd.ts";
+import { type Dialler, hold } from "./support/hold.ts";
 import { namespaces, pod } from "./support/objects.ts";
 
 describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
@@ -33,6 +36,7 @@ describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
       pod("apps", "one", { ports: [8080] }),
       pod("apps", "other"),
       pod("apps", "host", { hostNetwork: true }),
+      pod("apps", "neighbour", { hostNetwork: true }),
     ]);
     await lab.settled();
     socketPath = join(lab.names.runDir, "test.sock");
@@ -123,7 +127,7 @@ describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
       const made = [];
       for (let i = 0; i < many; i++) made.push(await client.socket(other, 4));
       await Promise.all(made.map((fd) => connect(fd)));
-      const connected = (await client.connections(other)).filter(({ remote }) => remote.port === 8080);
+      const connected = (await inAll(client.connections(other))).filter(({ remote }) => remote.port === 8080);
       expect(connected).toHaveLength(many);
       made.forEach(native.resetSocket);
       expect(descriptors()).toBeGreaterThan(before);
@@ -151,7 +155,7 @@ print(sum(1 for each in held if each.getsockopt(socket.SOL_SOCKET, socket.SO_ERR
     holder.stdout?.on("data", (data) => said.push(String(data).trim()));
     await until("600 connections", () => said.length === 1);
     const place = placeOf(lab.pod("apps", "other"));
-    const connections = await client.connections(place);
+    const connections = await inAll(client.connections(place));
     const held = connections.filter(({ remote }) => remote.port === 8080);
     expect(held).toHaveLength(600);
     expect(await client.destroy(place, held.slice(0, 400))).toBe(400);
@@ -160,6 +164,20 @@ print(sum(1 for each in held if each.getsockopt(socket.SOL_SOCKET, socket.SO_ERR
     await until("the holder to count", () => said.length === 2);
     expect(said).toEqual(["600", "400"]);
     holder.kill("SIGKILL");
+  });
+
+  test("answers for one pod while it reads the very many connections of another, all of them", async () => {
+    const disperse = await crowd(lab.pod("apps", "other"), 80, 10_000);
+    const order: string[] = [];
+    const read = async (handle: PodHandle, name: string) => {
+      const all = await inAll(client.connections(placeOf(handle)));
+      order.push(name);
+      return new Set(all.map(({ cookie }) => cookie)).size;
+    };
+    const [many] = await Promise.all([read(lab.pod("apps", "other"), "many"), read(one(), "few")]);
+    expect(many).toBeGreaterThanOrEqual(10_000);
+    expect(order).toEqual(["few", "many"]);
+    await disperse();
   });
 
   test("enters only the pod's own namespace, and never the node's", async () => {
@@ -178,6 +196,36 @@ print(sum(1 for each in held if each.getsockopt(socket.SOL_SOCKET, socket.SO_ERR
     expect(await refused({ cgroup: "kubepods-pod1.slice" })).toMatch(/there is no such directory below/);
     expect(await refused({ cookie: 1n << 63n })).toMatch(/its processes are in others$/);
     expect(await refused({})).toBeUndefined();
+  });
+
+  test("of the node's namespace lists and ends what a pod has made there, whoever else's it is asked to end", async () => {
+    const node: Dialler = {
+      spawn: (argv) => {
+        const [program = "", ...args] = inNetns(lab.names.nodeNetns, argv);
+        return spawn(program, args, { stdio: "pipe" });
+      },
+    };
+    const [host, neighbour] = [lab.pod("apps", "host"), lab.pod("apps", "neighbour")];
+    const holders = await Promise.all([host, neighbour, node].map((from) => hold(from, one().ipv4, 8080, 3)));
+    const dialled = async (handle: PodHandle) =>
+      (await inAll(client.connections(placeOf(handle)))).filter(({ remote }) => remote.port === 8080);
+    const [own, others] = [await dialled(host), await dialled(neighbour)];
+    expect(own).toHaveLength(3);
+    expect(others).toHaveLength(3);
+    expect(await client.destroy(placeOf(host), others)).toBe(0);
+    const { stdout } = await run(inNetns(lab.names.nodeNetns, ["ss", "-Htn", "dport", "=", "8080"]));
+    expect(stdout.trim().split("\n")).toHaveLength(9);
+    // Named as the pod's own, and by the cookie of somebody else's.
+    const [mine, theirs] = [own[0], others[0]] as [TcpConnection, TcpConnection];
+    expect(await client.destroy(placeOf(host), [{ ...mine, cookie: theirs.cookie }])).toBe(0);
+    expect(await client.destroy(placeOf(host), own)).toBe(3);
+    const talks = await Promise.all(holders.map((holder) => holder.talk()));
+    expect(talks.map(([state]) => state)).toEqual(["ECONNABORTED", "ok", "ok"]);
+    await expect(
+      inAll(client.connections({ ...placeOf(host), cgroup: "kubepods-pod1.slice" })),
+    ).rejects.toThrow("there is no such directory below");
+    await expect(client.listen(placeOf(host))).rejects.toThrow("it is the node's own");
+    await Promise.all(holders.map((holder) => holder.end()));
   });
 
   test("does not leave the pods' cgroup by a link", async () => {

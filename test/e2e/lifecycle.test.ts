@@ -409,7 +409,8 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       const lines = stdout.trimEnd().split("\n");
       for (const name of names) expect(lines.find((line) => line.startsWith(name))).toMatch(/ {2}ok {9}/);
       expect(stdout).toMatch(/^node namespace cookie +ok +can be read$/m);
-      expect(lines).toHaveLength(12);
+      expect(stdout).toMatch(/^socket cgroups +ok +the kernel tells them$/m);
+      expect(lines).toHaveLength(13);
       expect(lines.at(-1)).toBe("the agent can run here");
     });
 
@@ -417,7 +418,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       const { status, stdout } = await podgate(lab, ...args("-o", "json"));
       expect(status).toBe(0);
       const checks = JSON.parse(stdout) as { name: string; required: boolean; ok: boolean; detail: string }[];
-      expect(checks).toHaveLength(11);
+      expect(checks).toHaveLength(12);
       expect(checks.filter(({ required, ok }) => required && !ok)).toEqual([]);
       expect(checks.find(({ name }) => name === "pods' cgroup")?.detail).toBe(lab.cgroupRoot);
     });

@@ -1,6 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { connectionsOf } from "./connections.ts";
 import { codeOf, descriptorCount, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
 import { obstacle, outputOf, projectRoot } from "./scratch.ts";
@@ -66,10 +67,10 @@ describe.skipIf(obstacle())("an acceptor", () => {
     for (const fd of [dead, living]) {
       expect(await pair.sockets.connect(fd, "127.0.0.1", listener.port)).toBeUndefined();
     }
-    const clients = pair.netns.connections().filter(({ remote }) => remote.port === listener.port);
+    const clients = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
     expect(clients).toHaveLength(2);
     pair.native.resetSocket(dead);
-    const [left] = pair.netns.connections().filter(({ remote }) => remote.port === listener.port);
+    const [left] = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
     acceptor.resume();
     await until(() => heard.length > 0);
     await new Promise((resolve) => setTimeout(resolve, 50));

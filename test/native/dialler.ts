@@ -4,8 +4,11 @@ import { expect, onTestFinished } from "vitest";
 import type { Netns, TcpConnection } from "../../agent/dataplane/native.ts";
 import type { Application, Namespace } from "./namespace.ts";
 
-export function startDialler(namespace: Namespace): Application {
-  return namespace.start(process.execPath, "-e", DIALLER);
+/** `cgroup`: the directory of the one that it runs in, if that is another than ours. */
+export function startDialler(namespace: Namespace, cgroup?: string): Application {
+  const argv = [process.execPath, "-e", DIALLER];
+  const enter = 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"';
+  return namespace.start(...(cgroup === undefined ? argv : ["sh", "-c", enter, "sh", cgroup, ...argv]));
 }
 
 /** Makes it connect. `localPort` 0: the kernel chooses. `id` is for its other verbs. */

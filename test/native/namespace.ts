@@ -72,6 +72,12 @@ export class Application {
     return this.#child.pid ?? 0;
   }
 
+  /** Closes its input and waits for its end. */
+  async end(): Promise<void> {
+    this.#child.stdin?.end();
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "exit");
+  }
+
   async line(): Promise<string> {
     const { value, done } = await this.#lines.next();
     if (done) throw new Error("read a line of a program that has ended");

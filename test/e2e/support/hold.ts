@@ -1,13 +1,16 @@
 /** Connections that a pod keeps open, while something happens to what allows them. */
+import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
-import type { PodHandle } from "../../lab/pod-handle.ts";
 import { program } from "./programs.ts";
 
 /** "open" or "ok": it carries bytes; else the name of the error that ended it. */
 export type Held = readonly string[];
 
+/** Where the program runs. */
+export type Dialler = { spawn(command: readonly string[]): ChildProcess };
+
 export interface Holder {
-  readonly from: PodHandle;
+  readonly from: Dialler;
   readonly address: string;
   readonly count: number;
   /** What a line sent on each of them comes to. */
@@ -17,7 +20,7 @@ export interface Holder {
 
 /** @throws Error when not all of them could be opened. `::ffff:192.0.2.1` is dialled on an IPv6 socket. */
 export async function hold(
-  from: PodHandle,
+  from: Dialler,
   address: string,
   port: number,
   count: number,

@@ -15,6 +15,7 @@ import {
   denyNamespace,
   forward,
   inline,
+  node,
   pod,
   port,
   type Rule,
@@ -47,12 +48,20 @@ interface Circumstances {
   readonly from?: Identity;
   readonly now?: number;
   readonly ownAddresses?: readonly string[];
+  readonly isOnNode?: boolean;
 }
 
 /** The connection to `remote`, decided now: `goes on`, or `reason`, with the policy's name and rule where there is one. */
 function ends(remote: string, parts: Partial<Snapshot>, circumstances: Circumstances = {}): string {
-  const { dialled = remote, client = `${OWN}:40000`, from = sandbox, now = 0 } = circumstances;
-  const { set } = new Cluster({ services, ...parts });
+  const {
+    dialled = remote,
+    client = `${OWN}:40000`,
+    from = sandbox,
+    now = 0,
+    isOnNode = false,
+  } = circumstances;
+  const nodeAddresses = isOnNode ? [NODE, "127.0.0.1", "::1"] : [];
+  const { set } = new Cluster({ services, ...parts }, { ownAddresses: nodeAddresses });
   const connection: OpenConnection = {
     client: place(client),
     dialled: place(dialled),
@@ -60,7 +69,7 @@ function ends(remote: string, parts: Partial<Snapshot>, circumstances: Circumsta
   };
   const decision = revocation(
     connection,
-    { identity: podOf(from), ownAddresses: circumstances.ownAddresses ?? [OWN] },
+    { identity: podOf(from), ownAddresses: circumstances.ownAddresses ?? [OWN], isOnNode },
     {
       guardAt: guardPlaces(set.guards, new Set([NODE])),
       routes: set.routes,
@@ -160,6 +169,43 @@ describe("what only a connection knows", () => {
   test("ends nothing by a policy that decides at connecting alone", () => {
     const byPort = one(when("conn.client_port < 1024"), connectOnly);
     expect(ends("192.0.2.10:80", byPort, { client: `${OWN}:1023` })).toBe("goes on");
+  });
+});
+
+describe("a connection from the node's namespace", () => {
+  const onNode = { isOnNode: true, ownAddresses: [] };
+  const hostBackend = {
+    endpointSlices: [slice("payments/ledger", [NODE], 8080)],
+    pods: [pod("payments/server", NODE, { hostNetwork: true })],
+    nodes: [node("node-1", NODE)],
+  };
+
+  test.each([
+    ["192.0.2.10:80", "rule p 0"],
+    [`${NODE}:30080`, "rule p 0"],
+    ["127.0.0.1:30080", "rule p 0"],
+    ["127.9.9.9:30080", "rule p 0"],
+    ["[::1]:30080", "rule p 0"],
+    ["127.0.0.1:8080", "rule p 0"],
+    ["127.9.9.9:8080", "rule p 0"],
+    ["[::1]:8080", "rule p 0"],
+    ["127.0.0.1:8081", "goes on"],
+    ["192.0.2.99:80", "goes on"],
+  ])("is judged at loopback as elsewhere: %s", (remote, wanted) => {
+    expect(ends(remote, { ...hostBackend, ...one(DENIES) }, onNode)).toBe(wanted);
+    expect(ends(remote, { ...hostBackend, ...one(ALLOWS) }, onNode)).toBe("goes on");
+    expect(ends(remote, { ...hostBackend, ...one(DENIES, connectOnly) }, onNode)).toBe("goes on");
+  });
+
+  test("ends where only a proxy could decide, whatever it would say: there is none", () => {
+    const byPort = when("conn.client_port < 1024");
+    expect(ends("192.0.2.10:80", one(byPort), onNode)).toBe("pending p 0");
+    expect(ends("192.0.2.10:80", one(byPort))).toBe("goes on");
+    expect(ends("192.0.2.10:80", one(byPort, connectOnly), onNode)).toBe("goes on");
+    expect(ends("192.0.2.10:80", one(byPort, { audit: true }), onNode)).toBe("goes on");
+    // The undecided one is not the one that decides at connecting alone.
+    const both = [policy(DENIES, connectOnly, "a"), policy(byPort, {}, "b")];
+    expect(ends("192.0.2.10:80", { connectionPolicies: both }, onNode)).toBe("pending b 0");
   });
 });
 

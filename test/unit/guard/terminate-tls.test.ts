@@ -105,7 +105,7 @@ describe("an endpoint that terminates TLS", () => {
         linkLocalPorts: new Set<number>(),
       };
       if (payments.kind !== "pod") throw new Error("no pod");
-      return revocation(open, { identity: payments.pod, ownAddresses: [] }, guarded, 0);
+      return revocation(open, { identity: payments.pod, ownAddresses: [], isOnNode: false }, guarded, 0);
     };
     expect(nowIs(before)).toBeUndefined();
     expect(nowIs(cluster(endpoint("e", [terminate(other)])))).toBeUndefined();

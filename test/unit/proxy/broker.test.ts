@@ -1,21 +1,25 @@
+import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import type { FdChannel, Netns, OnAcceptError } from "../../../agent/dataplane/native.ts";
 import { Broker } from "../../../agent/proxy/broker.ts";
 
-/** A broker whose kernel is imagined, and what it did. */
-function imagine() {
+/** A broker whose kernel is imagined, and what it did. `listing`: the error that it comes to. */
+function imagine(listing = new Error("no listing is asked for")) {
   const done: string[] = [];
+  const list = () => ({ next: (failed: (error: Error) => void) => failed(listing), close: () => {} });
   let welcome = (_: FdChannel): void => {};
   let acceptError: OnAcceptError = () => {};
   const broker = new Broker(
     {
-      Netns: { open: () => ({ cookie: 1n, close: () => {} }) as unknown as Netns },
+      Netns: { open: () => ({ cookie: 1n, list, close: () => {} }) as unknown as Netns },
       listenChannel: (_, onChannel, onError) => {
         welcome = onChannel;
         acceptError = onError;
         return { close: () => done.push("close") };
       },
+      cgroupId: () => 1n,
       closeDescriptor: (fd) => done.push(`close ${fd}`),
     },
     {
@@ -79,4 +83,25 @@ test("a socket that is over ends the broker, a shortage does not", () => {
   acceptError("EBADF", true);
   expect(done).toEqual(["warn: an agent could not be welcomed", "broken: EBADF"]);
   broker.close();
+});
+
+test("where the kernel tells no socket's cgroup, nothing of the node's namespace is listed; other failures are said", async () => {
+  const pod = mkdtempSync(join(tmpdir(), "podgate-pod-"));
+  try {
+    for (const [code, heard] of [
+      ["EOPNOTSUPP", '{"id":1,"connections":[],"more":false}'],
+      ["EAGAIN", '{"id":1,"error":"EAGAIN"}'],
+    ] as const) {
+      const { done, broker, connect } = imagine(Object.assign(new Error(code), { code }));
+      connect(0, "agent")(JSON.stringify({ id: 1, op: "connections", cgroup: basename(pod), cookie: "1" }));
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(done.slice(1)).toEqual([
+        ...(code === "EOPNOTSUPP" ? ["warn: open connections of hostNetwork pods stay open"] : []),
+        `agent hears ${heard}`,
+      ]);
+      broker.close();
+    }
+  } finally {
+    rmdirSync(pod);
+  }
 });

@@ -1,11 +1,11 @@
 /** What is ended in a look at all connections. The broker and the kernel behind it are a table in memory here. */
 import { describe, expect, test } from "vitest";
 import type { TcpConnection } from "../../../agent/dataplane/native.ts";
-import type { Place } from "../../../agent/guard/travel.ts";
 import { identityReader } from "../../../agent/identity/pod-identity.ts";
 import { systemClock } from "../../../agent/model/clock.ts";
 import type { Revoked } from "../../../agent/reauthorize/judge.ts";
 import { type ProxiedConnection, Reauthorizer } from "../../../agent/reauthorize/reauthorizer.ts";
+import type { Forwarded } from "../../../agent/reauthorize/tables.ts";
 import { connectionPolicy, denyNamespace } from "../guard/builders.ts";
 import { localPod, runs } from "./run.ts";
 import { socketTo } from "./sockets.ts";
@@ -16,14 +16,17 @@ const payments = localPod("payments/web");
 const connectionPolicies = [connectionPolicy("payments/p", ["ledger"], denyNamespace("sandbox"))];
 const parts = { connectionPolicies, localPods: [sandbox, payments] };
 
+const PIECE = 10;
+
 interface World {
   readonly open?: Readonly<Record<string, readonly TcpConnection[]>>;
   /** Are in the table's answers and have ended when they are to be ended. */
   readonly ended?: Readonly<Record<string, readonly TcpConnection[]>>;
-  readonly forwarded?: ReadonlyMap<bigint, { readonly dialled: Place }>;
+  readonly forwarded?: ReadonlyMap<bigint, Forwarded>;
   readonly own?: readonly bigint[];
   readonly proxied?: readonly ProxiedConnection[];
   readonly now?: () => number;
+  readonly nodeNetnsCookie?: bigint;
   /** Before each reading of a table. */
   readonly onRead?: (cookie: bigint, open: Map<bigint, TcpConnection[]>) => void;
 }
@@ -36,6 +39,7 @@ function rig({
   own = [],
   proxied = [],
   now = Date.now,
+  nodeNetnsCookie = 0n,
   onRead,
 }: World) {
   const tables = new Map(Object.entries(open).map(([key, sockets]) => [BigInt(key), [...sockets]]));
@@ -44,10 +48,15 @@ function rig({
   const reauthorizer = new Reauthorizer({
     clock: { ...systemClock, now },
     table: {
-      connections: async ({ cgroup, cookie }) => {
+      connections: async function* ({ cgroup, cookie }) {
         asked.push(`${cgroup} ${cookie}`);
         onRead?.(cookie, tables);
-        return [...(tables.get(cookie) ?? []), ...(ended[String(cookie)] ?? [])];
+        const all = [...(tables.get(cookie) ?? []), ...(ended[String(cookie)] ?? [])];
+        for (let at = 0; at < all.length || at === 0; at += PIECE) {
+          yield all.slice(at, at + PIECE);
+          // As the kernel may where others are gone from before it.
+          if (tables.get(cookie)?.includes(all[at] as TcpConnection) === false) at++;
+        }
       },
       destroy: async ({ cookie }, sockets) => {
         const before = tables.get(cookie) ?? [];
@@ -57,6 +66,7 @@ function rig({
       },
     },
     identityOf: identityReader(),
+    nodeNetnsCookie,
     cgroupOf: (path) => path.replace("/kubepods/", ""),
     forwarded: () => forwarded,
     ownSockets: () => new Set(own),
@@ -107,6 +117,26 @@ describe("a look", () => {
     expect(order.indexOf(other.uid)).toBeLessThan(5);
   });
 
+  test("ends all of a pod with very many, a piece at a time, and meanwhile those of all other pods", async () => {
+    const pods = Array.from({ length: 20 }, (_, number) => localPod(`sandbox/${number}`));
+    const many = 500;
+    // More pods with very many than are looked at at a time.
+    const open = pods.map((_, at) => Array.from({ length: at < 12 ? many : 1 }, () => socketTo(...LEDGER)));
+    const { reauthorizer, revoked, left } = rig({
+      open: Object.fromEntries(open.map((sockets, at) => [at + 1, sockets])),
+      // Turns by the clock come on top of those by pieces.
+      now: () => 0,
+    });
+    reauthorizer.learn(runs()({ ...parts, localPods: pods }));
+    await reauthorizer.look();
+    for (const { name } of pods.slice(12))
+      expect(revoked.findIndex(({ pod }) => pod.name === name)).toBeGreaterThanOrEqual(0);
+    // The look did not wait for them; some were passed over at first, since others had been ended.
+    expect(left().length).toBeGreaterThan(12 * many * 0.9);
+    await expect.poll(left, { timeout: 5000 }).toEqual([]);
+    expect(revoked).toHaveLength(12 * many + 8);
+  });
+
   test("takes a v4-mapped address for the IPv4 address, on a socket of the other family", async () => {
     const { reauthorizer, revoked } = rig({ open: { 1: [socketTo(...LEDGER, { family: 6 })] } });
     reauthorizer.learn(runs()(parts));
@@ -150,9 +180,10 @@ describe("a look", () => {
   test("judges a forwarded socket by what was dialled", async () => {
     const socket = socketTo("192.0.2.99", 81);
     const dialled = { address: "192.0.2.10", port: 80 };
+    const target = { address: "192.0.2.99", port: 81 };
     const { reauthorizer, revoked } = rig({
       open: { 1: [socket] },
-      forwarded: new Map([[socket.cookie, { dialled }]]),
+      forwarded: new Map([[socket.cookie, { dialled, target }]]),
     });
     reauthorizer.learn(runs()(parts));
     await reauthorizer.look();
@@ -250,11 +281,49 @@ describe("looks", () => {
     expect(await reauthorizer.look()).toBeUndefined();
   });
 
-  test("do not come to pods on the node's network, nor to those that nobody knows", async () => {
-    const hostNetwork = localPod("sandbox/host", { hostNetwork: true });
-    const { reauthorizer, asked } = rig({ open: { 1: [socketTo(...LEDGER)] } });
-    reauthorizer.learn(runs()({ ...parts, localPods: [hostNetwork] }));
-    await reauthorizer.look();
-    expect(asked).toEqual([]);
+  describe("at a pod on the node's network", () => {
+    const localPods = [localPod("sandbox/host", { hostNetwork: true })];
+
+    test("ask for what each of its directories has made in the node's namespace", async () => {
+      const { reauthorizer, asked, revoked, left } = rig({
+        open: { 7: [socketTo(...LEDGER), socketTo("192.0.2.99", 80)] },
+        nodeNetnsCookie: 7n,
+      });
+      const { registration, ...run } = runs()({ ...parts, localPods });
+      const registered = registration.registered.map((pod) => ({
+        ...pod,
+        cgroupPaths: [...pod.cgroupPaths, "/kubepods/burstable/other"],
+      }));
+      reauthorizer.learn({ ...run, registration: { ...registration, registered } });
+      await reauthorizer.look();
+      expect(asked).toEqual(["poduid-of-sandbox/host 7", "burstable/other 7"]);
+      expect(revoked).toMatchObject([{ pod: { name: "host" }, decision: { reason: "rule" } }]);
+      expect(left()).toHaveLength(1);
+    });
+
+    test("do not come where nobody knows which namespace that is", async () => {
+      const { reauthorizer, asked } = rig({ open: { 1: [socketTo(...LEDGER)] } });
+      reauthorizer.learn(runs()({ ...parts, localPods }));
+      await reauthorizer.look();
+      expect(asked).toEqual([]);
+    });
+
+    test("do not come again for time alone: what hangs on it is refused there at any", async () => {
+      const { reauthorizer, asked } = rig({ nodeNetnsCookie: 7n });
+      const timed = connectionPolicy(
+        "payments/p",
+        ["ledger"],
+        [
+          {
+            expressions: ['timestamp(time.now) > timestamp("2001-01-01T00:00:00Z")'],
+            actions: [{ type: "deny" }],
+          },
+        ],
+      );
+      const run = runs()({ connectionPolicies: [timed], localPods });
+      reauthorizer.learn({ ...run, undecided: { pods: new Set(), namespaces: new Set(["sandbox"]) } });
+      for (let look = 0; look < 4; look++) await reauthorizer.look();
+      expect(asked).toHaveLength(2);
+    });
   });
 });
