@@ -10,6 +10,7 @@ import {
   encodeAnswer,
   type Request,
 } from "./broker-protocol.ts";
+import { keepTold, recallTold, type Told } from "./broker-record.ts";
 import { Outbox } from "./outbox.ts";
 import { PodNamespaces } from "./pod-namespaces.ts";
 import { Silence } from "./silence.ts";
@@ -44,7 +45,10 @@ export class Broker {
     this.#native = native;
     this.#options = options;
     this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, nodeCookies(native));
+    const record = `${options.socketPath}.told`;
     this.#silence = new Silence({
+      told: recallTold(record),
+      onTold: (told) => this.#keep(record, told),
       find: (place) => this.#namespaces.find(place),
       onEnded: (ended, silentFor) =>
         options.log("warn", "the agent is silent: connections that waited for it were ended", {
@@ -74,7 +78,8 @@ export class Broker {
   close(): void {
     clearInterval(this.#timer);
     this.#listener.close();
-    this.#part(this.#agent?.channel);
+    this.#silence.close();
+    this.#hangUp();
     this.#namespaces.close();
   }
 
@@ -108,11 +113,29 @@ export class Broker {
   }
 
   #part(channel: FdChannel | undefined): void {
-    channel?.close();
-    if (channel === undefined || this.#agent?.channel !== channel) return;
+    if (channel === undefined || this.#agent?.channel !== channel) {
+      channel?.close();
+      return;
+    }
     this.#silence.end();
-    this.#agent.outbox.close();
+    this.#hangUp();
+  }
+
+  #hangUp(): void {
+    this.#agent?.channel.close();
+    this.#agent?.outbox.close();
     this.#agent = undefined;
+  }
+
+  #keep(path: string, told: Told): void {
+    try {
+      keepTold(path, told);
+    } catch (error) {
+      const { message } = error as Error;
+      this.#options.log("warn", "another broker will not know who waits for an agent that is silent then", {
+        error: message,
+      });
+    }
   }
 
   #serve(message: Buffer, outbox: Outbox): void {

@@ -11,6 +11,7 @@ import {
   type TcpSocket,
 } from "../dataplane/native-sockets.ts";
 import type { Place } from "./broker-protocol.ts";
+import type { Told } from "./broker-record.ts";
 
 /** Of the agent's time. The kernel sends connections on until it is over, and none shall wait for longer than that. */
 const PART = 0.9;
@@ -22,6 +23,10 @@ const { established, synSent, synReceived, closeWait, listen } = TCP_STATES;
 const OPEN: readonly number[] = [established, synReceived, closeWait];
 
 export interface SilenceOptions {
+  /** By an agent that a former broker has heard: it has its time from now on to be heard again. */
+  readonly told: Told;
+  /** Something else than before. */
+  readonly onTold: (told: Told) => void;
   /** @throws Error when the namespace is not there any more. */
   readonly find: (place: Place) => Pick<Netns, "table" | "destroy">;
   /** Some were ended because the agent was silent for so long, in ms. */
@@ -42,29 +47,47 @@ export class Silence {
 
   constructor(options: SilenceOptions) {
     this.#options = options;
+    const { agentDownAfter, places } = options.told;
+    for (const { cgroup, cookie } of places) this.#places.set(cookie, { cgroup, cookie });
+    this.#agentDownAfter = agentDownAfter;
+    if (agentDownAfter > 0) this.beat(agentDownAfter);
   }
 
   /** The agent lives. `agentDownAfter`: how long that counts, in ms. */
   beat(agentDownAfter: number): void {
     this.#lastBeat = this.#options.now();
+    const isNew = this.#agentDownAfter !== agentDownAfter;
     this.#agentDownAfter = agentDownAfter;
+    if (isNew) this.#tell();
     this.#wait(PART * agentDownAfter);
   }
 
   /** The agent has sockets in that namespace. Connections may outlast the listener that they came to. */
   watch({ cgroup, cookie }: Place): void {
+    if (this.#places.get(cookie)?.cgroup === cgroup) return;
     this.#places.set(cookie, { cgroup, cookie });
+    this.#tell();
   }
 
   /** The namespace is gone. */
   forget(cookie: bigint): void {
-    this.#places.delete(cookie);
+    if (this.#places.delete(cookie)) this.#tell();
   }
 
   /** The agent is gone: its sockets ended with it, and whoever waited there. */
   end(): void {
-    clearTimeout(this.#timer);
+    this.close();
     this.#places.clear();
+    this.#tell();
+  }
+
+  /** This process is. What it was told, the next one has to know. */
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #tell(): void {
+    this.#options.onTold({ agentDownAfter: this.#agentDownAfter, places: [...this.#places.values()] });
   }
 
   #wait(time: number): void {

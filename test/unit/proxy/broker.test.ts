@@ -1,11 +1,15 @@
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { expect, test } from "vitest";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import type { FdChannel, Netns, OnAcceptError } from "../../../agent/dataplane/native.ts";
 import { Broker } from "../../../agent/proxy/broker.ts";
 
 /** A broker whose kernel is imagined, and what it did. */
 function imagine() {
   const done: string[] = [];
+  const directory = mkdtempSync(join(tmpdir(), "broker-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
   let welcome = (_: FdChannel): void => {};
   let acceptError: OnAcceptError = () => {};
   const broker = new Broker(
@@ -19,7 +23,7 @@ function imagine() {
       closeDescriptor: (fd) => done.push(`close ${fd}`),
     },
     {
-      socketPath: "/imagined",
+      socketPath: join(directory, "socket"),
       cgroupRoot: tmpdir(),
       uid: 0,
       onBroken: (error) => done.push(`broken: ${error.message}`),
