@@ -3,9 +3,9 @@ import { callerAhead, callerOf, decide, decideConnection } from "../guard/decide
 import type { Guard, GuardPolicy } from "../guard/guard.ts";
 import { judgeGuardPolicy } from "../guard/judge.ts";
 import { isLinkLocal } from "../guard/link-local.ts";
-import { MOST_HOPS } from "../guard/travel.ts";
+import { follow } from "../guard/travel.ts";
 import { placementOf } from "../guard/words.ts";
-import { type IpAddress, isIpv4, isLoopback } from "../model/address.ts";
+import { type IpAddress, isLoopback } from "../model/address.ts";
 import { refKey } from "../model/objects.ts";
 import type { Decision, Verdict } from "../model/verdict.ts";
 import { becauseOf } from "./because.ts";
@@ -33,21 +33,16 @@ export interface Journey {
 /** Every stop is decided by `decide`, as the kernel's entries are; from stop to stop it goes as the connect hook does. */
 export function travel(world: World, questioner: Questioner, { address, port }: Place): Journey {
   const stops: Stop[] = [];
-  let at = { address, port };
-  for (let hop = 0; ; hop++) {
+  const { end, isLoop } = follow({ address, port }, (at) => {
     const stop = judgeStop(world, questioner, at.address, at.port);
     stops.push(stop);
-    const { verdict } = stop;
-    const first = stops[0]?.verdict;
-    if (verdict === undefined)
-      return { stops, outcome: hop === 0 ? "not-guarded" : "forward", verdict: first };
-    if (verdict.action === "allow" && hop > 0) return { stops, outcome: "forward", verdict: first };
-    if (verdict.action !== "forward") return { stops, outcome: verdict.action, verdict };
-    if (hop === MOST_HOPS) return refused(stops, "loop");
-    const next = isIpv4(at.address) ? verdict.forward?.ipv4 : verdict.forward?.ipv6;
-    if (next === undefined) return refused(stops, "target-not-routable");
-    at = { address: next, port: verdict.forward?.port ?? 0 };
-  }
+    return stop.verdict;
+  });
+  if (end === undefined) return refused(stops, isLoop ? "loop" : "target-not-routable");
+  const [first, last] = [stops[0]?.verdict, stops.at(-1)?.verdict];
+  if (first === undefined) return { stops, outcome: "not-guarded", verdict: undefined };
+  const verdict = last === undefined || last.action === "allow" ? first : last;
+  return { stops, outcome: verdict.action, verdict };
 }
 
 function refused(stops: readonly Stop[], reason: "loop" | "target-not-routable"): Journey {
