@@ -59,9 +59,10 @@ function judgeStop(world: World, questioner: Questioner, address: IpAddress, por
   }
   const { pod } = questioner;
   // Loopback of a pod's own namespace is the pod itself.
-  const guard =
-    isLoopback(address) && pod?.hostNetwork !== true ? undefined : world.guardSet.guardAt(address, port);
-  if (guard === undefined) return { ...at, guard, verdict: undefined };
+  if (isLoopback(address) && pod?.hostNetwork !== true)
+    return { ...at, guard: undefined, verdict: undefined };
+  const guard = world.guardSet.guardAt(address, port);
+  if (guard === undefined) return { ...at, guard, verdict: undefined, ...guardedElsewhere(world, address) };
   const identity = identityOf(world, questioner);
   const connection = connectionTo(questioner, address, port);
   const { routes } = world.guardSet;
@@ -75,6 +76,16 @@ function judgeStop(world: World, questioner: Questioner, address: IpAddress, por
     return { ...at, guard, verdict: { action: "allow", reason: "fell-through" }, note };
   }
   return { ...at, guard, verdict };
+}
+
+/** Who guards a pod may have another port of it in mind than the one that was asked about. */
+function guardedElsewhere({ guardSet }: World, address: IpAddress): { note?: string } {
+  const here = guardSet.guards.flatMap(({ destinations }) =>
+    destinations.filter((each) => each.address === address),
+  );
+  const ports = [...new Set(here.map(({ port }) => port))].sort((one, other) => one - other);
+  if (ports.length === 0) return {};
+  return { note: `the address is guarded at port${ports.length > 1 ? "s" : ""} ${ports.join(", ")} alone` };
 }
 
 export function describeStop(world: World, questioner: Questioner, stop: Stop): Step {
