@@ -1,9 +1,9 @@
 import { closeSync, openSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { confined, leftByWorkers } from "./confined.ts";
 import { codeOf, descriptorCount, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
-import { obstacle, outputOf, projectRoot } from "./scratch.ts";
+import { obstacle } from "./scratch.ts";
 import { socketIn } from "./sockets.ts";
 
 describe.skipIf(obstacle())("an acceptor", () => {
@@ -11,22 +11,10 @@ describe.skipIf(obstacle())("an acceptor", () => {
 
   const never = (error: Error) => expect.fail(error.message);
 
-  /** Runs `script` in a Node.js that may have only `limit` descriptors open. */
-  const confined = (limit: number, script: string) =>
-    outputOf("prlimit", [
-      ...[`--nofile=${limit}:${limit}`, process.execPath, "--input-type=module", "-e"],
-      `import { loadNative } from ${JSON.stringify(join(projectRoot, "agent/dataplane/native.ts"))};
-       import { closeSync, openSync, readdirSync } from "node:fs";
-       const native = loadNative();
-       const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
-       const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
-       const connect = (port) => new Promise((resolve) => {
-         const [fd] = netns.sockets(4, 1);
-         native.connectTcp(fd, loopback, port, 5000, (error) => resolve(error === undefined ? fd : error));
-       });
-       const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-       ${script}`,
-    ]);
+  /** For a script of a process of its own. */
+  const inside = () => `
+    const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
+    const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");`;
 
   async function dial(port: number, count: number): Promise<void> {
     const outcomes = Array.from({ length: count }, () =>
@@ -107,6 +95,12 @@ describe.skipIf(obstacle())("an acceptor", () => {
 
   it("says once that it may open no more, waits without spinning, and goes on", async () => {
     const script = `
+      ${inside()}
+      const connect = (port) => new Promise((resolve) => {
+        const [fd] = netns.sockets(4, 1);
+        native.connectTcp(fd, loopback, port, 5000, (error) => resolve(error === undefined ? fd : error));
+      });
+      const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
       const { fd, port } = netns.listen(4, 64);
       const accepted = [], errors = [];
       const clients = [];
@@ -183,32 +177,18 @@ describe.skipIf(obstacle())("an acceptor", () => {
   });
 
   it("and a connect end with their worker thread", async () => {
-    const addon = join(projectRoot, "build/Release/podgate.node");
     const script = `
-      const { Worker } = await import("node:worker_threads");
-      const counts = [];
-      for (const last of ["", "process.exit(7);", "", "process.exit(7);", ""]) {
-        const worker = new Worker(\`
-          const native = require(${JSON.stringify(addon)});
-          const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
-          const { fd, port } = netns.listen(4, 8);
-          const { parentPort } = require("node:worker_threads");
-          const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
-          const nobody = Buffer.from("00000000000000000000ffffc000024d", "hex"); // 192.0.2.77
-          const clients = netns.sockets(4, 2);
-          new native.Acceptor(fd, (it) => {
-            native.closeDescriptor(it);
-            native.connectTcp(clients[1], nobody, 9, 60000, () => {});
-            for (const it of clients) native.closeDescriptor(it);
-            parentPort.postMessage("open");
-            \${last}
-          }, () => {});
-          native.connectTcp(clients[0], loopback, port, 60000, () => {});\`, { eval: true, execArgv: [] });
-        await new Promise((resolve) => worker.once("message", resolve));
-        await worker.terminate();
-        counts.push(readdirSync("/proc/self/fd").length);
-      }
-      console.log(counts.map((it) => it - counts[0]).join(" "));`;
-    expect(await confined(200, script)).toBe("0 0 0 0 0");
+      ${inside()}
+      const { fd, port } = netns.listen(4, 8);
+      const nobody = Buffer.from("00000000000000000000ffffc000024d", "hex"); // 192.0.2.77
+      const clients = netns.sockets(4, 2);
+      new native.Acceptor(fd, (it) => {
+        native.closeDescriptor(it);
+        native.connectTcp(clients[1], nobody, 9, 60000, () => {});
+        for (const it of clients) native.closeDescriptor(it);
+        over();
+      }, () => {});
+      native.connectTcp(clients[0], loopback, port, 60000, () => {});`;
+    expect(await leftByWorkers(script)).toBe("0 0 0 0 0");
   });
 });
