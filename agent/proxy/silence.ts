@@ -100,7 +100,10 @@ export class Silence {
 
   #look(): void {
     const silentFor = this.#options.now() - this.#lastBeat;
-    if (this.#places.size === 0 || silentFor < PART * this.#agentDownAfter) return;
+    const left = PART * this.#agentDownAfter - silentFor;
+    // A timer counts from its loop's own clock, which may be a little behind.
+    if (left > 0) this.#wait(left);
+    if (left > 0 || this.#places.size === 0) return;
     let ended = 0;
     for (const place of this.#places.values()) {
       try {

@@ -149,6 +149,17 @@ test("nobody waits for longer than the agent has said, and nobody is ended while
   expect(ended).toHaveLength(2);
 });
 
+test("a timer that fires a little early is no reason to wait for ever", () => {
+  const watch = silence();
+  watch.watch(place);
+  watch.beat(1000);
+  now = 899.5;
+  vi.advanceTimersByTime(901);
+  expect(ended).toEqual([]);
+  pass(50);
+  expect(ended).toHaveLength(1);
+});
+
 test("an agent that never beats or is gone has nobody ended, nor has a pod that is gone", () => {
   const never = silence();
   never.watch(place);
