@@ -15,7 +15,6 @@ import { placesOf } from "./pod-places.ts";
 import { BrokerClient, type Sockets } from "./proxy/broker-client.ts";
 import { shakingHands } from "./proxy/handshake.ts";
 import { Listeners } from "./proxy/listeners.ts";
-import { OverLimit } from "./proxy/over-limit.ts";
 import type { Limits } from "./proxy/quota.ts";
 import { type Caller, type Outcome, type Ruling, TcpProxy } from "./proxy/tcp-proxy.ts";
 import type { ProxiedConnection } from "./reauthorize/reauthorizer.ts";
@@ -24,9 +23,6 @@ import type { Reconciled } from "./reconcile.ts";
 import { LineLimit } from "./verdict/line-limit.ts";
 import type { AgentLog } from "./verdict/log.ts";
 import { limitRepeats } from "./verdict/repeats.ts";
-
-/** A pod makes notes by the ten thousand in a second. */
-const COUNT_MS = 250;
 
 export interface ProxyingOptions {
   /** Undefined: there is no broker. */
@@ -48,7 +44,7 @@ export interface ProxyingOptions {
 
 export interface ProxyingParts {
   readonly native: Native;
-  readonly maps: Readonly<Record<"listeners" | "redirects" | "forwarded_sockets", KernelMap>>;
+  readonly maps: Readonly<Record<"listeners" | "note_counts" | "redirects" | "forwarded_sockets", KernelMap>>;
   readonly narrator: Narrator;
   readonly log: AgentLog;
   readonly clock: Clock;
@@ -153,8 +149,8 @@ export class Proxying {
     const { native, maps, log } = this.#parts;
     const { connectTimeout, idleTimeout, agentDownAfter, drainTimeout, open, pending, tls } = this.#options;
     const pump = new native.Pump({ threads: 2 });
-    const redirects = new RedirectTable(maps);
-    const overLimit: OverLimit = new OverLimit((podUid) => listeners.refresh(podUid));
+    const ports = new ListenerTable(maps, open.perPod);
+    const redirects = new RedirectTable(maps, (cookie) => ports.take(cookie));
     const proxy = new TcpProxy({
       native,
       pump,
@@ -171,13 +167,13 @@ export class Proxying {
       open,
       pending,
       tls,
-      overLimit,
+      onFull: (podUid) => listeners.refresh(podUid),
     });
     const listeners = new Listeners({
       native,
       sockets: broker,
-      ports: new ListenerTable(maps.listeners),
-      isOverLimit: (podUid) => overLimit.has(podUid),
+      ports,
+      isOverLimit: (podUid) => proxy.isFull(podUid),
       onConnection: (place, family, fd, client) => proxy.accept(place, family, fd, client),
       onFailure: ({ podUid, cgroup }, error) =>
         log.log("warn", "a pod has no listener: what only a proxy can decide of it is refused", {
@@ -186,20 +182,12 @@ export class Proxying {
           error: error.message,
         }),
     });
-    const counting = setInterval(() => {
-      this.#attempt("connects that nobody accepts could not be counted", () => {
-        const waiting = redirects.waiting(open.perPod);
-        for (const { cookie, podUid } of listeners.places())
-          overLimit.update("waiting", podUid, waiting.get(cookie) ?? 0, open.perPod);
-      });
-    }, COUNT_MS).unref();
     this.#listeners = listeners;
     this.#proxy = proxy;
     this.#listen();
     this.#closers.push(
       () => pump.close(),
       async () => {
-        clearInterval(counting);
         listeners.close();
         if (proxy.open.size > 0) log.log("info", "draining proxied connections", { open: proxy.open.size });
         await proxy.drain(drainTimeout);

@@ -54,7 +54,6 @@ enum layer {
 #define POD_OVERSIZED 1u /* pod_ref.flags: ERR_NGROK_28000, so the pod has verdicts of its own everywhere */
 #define NO_RULE 0xffff	 /* verdict.rule: no rule decided */
 #define ON_AGENT_DOWN_ALLOW 1u /* verdict.forward of ACTION_PROXY: without an agent it is allowed, not refused */
-#define LISTENER_OVER_LIMIT 1u /* listener.flags: no more for now; refused, over-limit */
 
 #define GUARD_SLOTS (1u << 17)
 #define EVENT_RECENTS 64
@@ -199,7 +198,7 @@ struct task_netns {
 struct listener {
 	__be16 port4;
 	__be16 port6;
-	__u32 flags;
+	__u32 slot; /* its namespace's, in `note_counts` */
 };
 
 /* The agent's sign of life, and whose connects are not judged. */

@@ -123,15 +123,6 @@ struct {
 	__type(value, struct counters);
 } counters SEC(".maps");
 
-/* Network namespace cookie -> where the proxy listens in it. Agent writes, connect reads. Missing: `proxy` is refused. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 15);
-	__type(key, __u64);
-	__type(value, struct listener);
-} listeners SEC(".maps");
-
 /* One entry, always there. Agent writes, connect reads. All zeros: no agent has been here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

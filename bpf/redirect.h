@@ -71,7 +71,7 @@ static __always_inline __u8 find_listener(struct bpf_sock_addr *ctx, const struc
 	/* Its packets to loopback would go out there, and the application wait for minutes. */
 	if (ctx->sk && ctx->sk->bound_dev_if)
 		return REASON_TARGET_NOT_ROUTABLE;
-	if (listener->flags & LISTENER_OVER_LIMIT)
+	if (notes_left(listener, notes_made(listener)) <= 0)
 		return REASON_OVER_LIMIT;
 	port = peer->family == 4 ? listener->port4 : listener->port6;
 	if (!port)

@@ -50,22 +50,52 @@ static __always_inline void note_source(struct bpf_sock_ops *ctx, struct redirec
 	}
 }
 
+/* A namespace that may have no more gets none: counted first, so that there is not one too many at any moment. */
+static __always_inline void note(struct bpf_sock_ops *ctx, const struct redirect *redirect)
+{
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &redirect->netns_cookie);
+	struct redirect_key key = key_of(ctx, redirect);
+	__u32 *made = listener ? notes_made(listener) : 0;
+
+	if (!made)
+		return;
+	__sync_fetch_and_add(made, 1);
+	if (notes_left(listener, made) >= 0 && !bpf_map_update_elem(&redirects, &key, redirect, BPF_NOEXIST))
+		return;
+	__sync_fetch_and_add(made, -1);
+	/* One of another socket with the same port, and another address of its own, is counted already. */
+	bpf_map_update_elem(&redirects, &key, redirect, BPF_EXIST);
+}
+
+static __always_inline void drop_note(struct bpf_sock_ops *ctx, const struct redirect *redirect)
+{
+	struct redirect_key key = key_of(ctx, redirect);
+	struct redirect *entry = bpf_map_lookup_elem(&redirects, &key);
+	struct listener *listener;
+	__u32 *made;
+
+	/* Another socket may have the same port, with another address of its own. */
+	if (!entry || entry->socket != redirect->socket || bpf_map_delete_elem(&redirects, &key))
+		return;
+	listener = bpf_map_lookup_elem(&listeners, &redirect->netns_cookie);
+	made = listener ? notes_made(listener) : 0;
+	if (made)
+		__sync_fetch_and_add(made, -1);
+}
+
 static __always_inline int opening(struct bpf_sock_ops *ctx)
 {
 	struct forwarded *record = record_of(ctx);
-	struct redirect_key key;
 
 	/* A record of an earlier connect() of the same socket has been used up. */
 	if (!record || !record->fresh || bpf_ntohl(ctx->remote_port) != bpf_ntohs(record->peer_port))
 		return DONE;
 	record->fresh = 0;
 	note_source(ctx, &record->redirect);
-	if (record->redirect.action == ACTION_PROXY) {
-		key = key_of(ctx, &record->redirect);
-		bpf_map_update_elem(&redirects, &key, &record->redirect, BPF_ANY);
-	} else {
+	if (record->redirect.action == ACTION_PROXY)
+		note(ctx, &record->redirect);
+	else
 		bpf_map_update_elem(&forwarded_sockets, &record->redirect.socket, &record->redirect, BPF_ANY);
-	}
 	/* Others may have asked for callbacks of their own. */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	return DONE;
@@ -74,20 +104,13 @@ static __always_inline int opening(struct bpf_sock_ops *ctx)
 static __always_inline int closing(struct bpf_sock_ops *ctx)
 {
 	struct forwarded *record = record_of(ctx);
-	struct redirect_key key;
-	struct redirect *entry;
 
 	if (!record)
 		return DONE;
-	if (record->redirect.action != ACTION_PROXY) {
+	if (record->redirect.action == ACTION_PROXY)
+		drop_note(ctx, &record->redirect);
+	else
 		bpf_map_delete_elem(&forwarded_sockets, &record->redirect.socket);
-		return DONE;
-	}
-	key = key_of(ctx, &record->redirect);
-	entry = bpf_map_lookup_elem(&redirects, &key);
-	/* Another socket may have the same port, with another address of its own. */
-	if (entry && entry->socket == record->redirect.socket)
-		bpf_map_delete_elem(&redirects, &key);
 	return DONE;
 }
 

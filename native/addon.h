@@ -13,6 +13,7 @@ struct Addon {
   Napi::FunctionReference map;
   Napi::FunctionReference handle;
   Napi::FunctionReference netns;
+  Napi::FunctionReference listing;
   Napi::FunctionReference channel;
   Napi::FunctionReference channel_listener;
   Napi::FunctionReference connecting;

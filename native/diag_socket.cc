@@ -15,7 +15,7 @@ namespace {
 
 // The kernel fills at most 32 KiB of it at once.
 constexpr size_t kBufferSize = 64 * 1024;
-// The kernel answers at once. Who waits is the event loop, so it must not wait for ever.
+// The kernel answers at once. Who waits may be the event loop, so it must not wait for ever.
 constexpr struct timeval kPatience = {5, 0};
 
 }  // namespace
@@ -49,16 +49,12 @@ int DiagSocket::Open() {
   return 0;
 }
 
-int DiagSocket::Ask(uint16_t type, uint16_t flags, const void* question, size_t length, const Take& take) {
-  if (int error = Send(type, flags, question, length)) return error;
-  Progress progress = Progress::kMore;
-  bool interrupted = false;
-  while (progress == Progress::kMore) {
-    size_t received = 0;
-    if (int error = Receive(&received)) return error;
-    if (int error = Parse(received, take, &progress, &interrupted)) return error;
-  }
-  return interrupted ? EINTR : 0;
+int DiagSocket::Next(const Take& take, bool* done) {
+  *done = false;
+  size_t received = 0;
+  if (int error = Receive(&received)) return error;
+  if (int error = Parse(received, take, done)) return error;
+  return *done && interrupted_ ? EINTR : 0;
 }
 
 int DiagSocket::Send(uint16_t type, uint16_t flags, const void* question, size_t length) {
@@ -67,6 +63,7 @@ int DiagSocket::Send(uint16_t type, uint16_t flags, const void* question, size_t
   header.nlmsg_type = type;
   header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
   header.nlmsg_seq = ++sequence_;
+  interrupted_ = false;
   struct iovec parts[] = {{&header, sizeof(header)}, {const_cast<void*>(question), length}};
   struct msghdr request = {};
   request.msg_iov = parts;
@@ -94,8 +91,8 @@ int DiagSocket::Receive(size_t* length) {
   return 0;
 }
 
-int DiagSocket::Parse(size_t length, const Take& take, Progress* progress, bool* interrupted) {
-  for (size_t at = 0; at < length && *progress == Progress::kMore;) {
+int DiagSocket::Parse(size_t length, const Take& take, bool* done) {
+  for (size_t at = 0; at < length && !*done;) {
     struct nlmsghdr header;
     if (length - at < sizeof(header)) return EBADMSG;
     memcpy(&header, buffer_.data() + at, sizeof(header));
@@ -104,13 +101,13 @@ int DiagSocket::Parse(size_t length, const Take& take, Progress* progress, bool*
     size_t payload_length = header.nlmsg_len - sizeof(header);
     at += NLMSG_ALIGN(header.nlmsg_len);
     if (header.nlmsg_seq != sequence_) continue;  // the rest of an answer that was given up
-    if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) *interrupted = true;
+    if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted_ = true;
     if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) {
       int32_t status = 0;  // 0 or a negative errno; of a dump's end, only since Linux 4.16
       if (payload_length >= sizeof(status)) memcpy(&status, payload, sizeof(status));
       if (status > 0) return EBADMSG;
       if (status < 0) return -status;
-      *progress = Progress::kDone;
+      *done = true;
     } else if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY || header.nlmsg_type == TCPDIAG_GETSOCK) {
       struct inet_diag_msg message;
       if (payload_length < sizeof(message)) return EBADMSG;

@@ -20,26 +20,27 @@ class DiagSocket {
   // `attributes`: what follows the message, for FindAttribute.
   using Take = std::function<void(const struct inet_diag_msg& message, const uint8_t* attributes, size_t length)>;
 
-  // Each returns 0 or a positive errno.
+  // Each returns 0 or a positive errno. Opened in one network namespace, it asks about that one from any thread.
   int Open();
-  // `type` and `flags` are netlink's. `take` is called for every socket in the answer.
-  // EINTR: the table changed so that the answer may be inconsistent.
-  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question, const Take& take) {
-    return Ask(type, flags, &question, sizeof(question), take);
+  // `type` and `flags` are netlink's. Next reads the answer.
+  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req_v2& question) {
+    return Send(type, flags, &question, sizeof(question));
   }
   // The request of before Linux 3.3, with type TCPDIAG_GETSOCK.
-  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req& question, const Take& take) {
-    return Ask(type, flags, &question, sizeof(question), take);
+  int Ask(uint16_t type, uint16_t flags, const struct inet_diag_req& question) {
+    return Send(type, flags, &question, sizeof(question));
   }
+  // Reads some of the answer (32 KiB), which the kernel makes as it is read. `take` is called for every socket in it.
+  // EINTR, when it is done: the table changed so that the answer may be inconsistent.
+  int Next(const Take& take, bool* done);
 
  private:
-  enum class Progress { kMore, kDone };
-  int Ask(uint16_t type, uint16_t flags, const void* question, size_t length, const Take& take);
   int Send(uint16_t type, uint16_t flags, const void* question, size_t length);
   int Receive(size_t* length);
-  int Parse(size_t length, const Take& take, Progress* progress, bool* interrupted);
+  int Parse(size_t length, const Take& take, bool* done);
 
   UniqueFd fd_;
+  bool interrupted_ = false;
   uint32_t sequence_ = 0;
   std::vector<uint8_t> buffer_;
 };

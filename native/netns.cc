@@ -11,6 +11,7 @@
 #include "addon.h"
 #include "arguments.h"
 #include "error.h"
+#include "listing.h"
 #include "loop_mark.h"
 #include "netns_connection.h"
 #include "netns_thread.h"
@@ -19,7 +20,6 @@
 namespace podgate {
 namespace {
 
-constexpr const char* kNoDiag = "this kernel cannot list connections: it needs CONFIG_INET_DIAG (module tcp_diag)";
 constexpr const char* kNoDestroy = "this kernel cannot end connections: it needs CONFIG_INET_DIAG_DESTROY";
 constexpr uint8_t kLoopback4[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
 constexpr uint8_t kLoopback6[kAddressLength] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
@@ -89,8 +89,8 @@ int ReadNetnsCookie(uint64_t* cookie) {
 Napi::Function Netns::Define(Napi::Env env) {
   return DefineClass(env, "Netns",
                      {StaticMethod<&Netns::Open>("open"), InstanceMethod<&Netns::Listen>("listen"),
-                      InstanceMethod<&Netns::Sockets>("sockets"), InstanceMethod<&Netns::Connections>("connections"),
-                      InstanceMethod<&Netns::Table>("table"), InstanceMethod<&Netns::Destroy>("destroy"),
+                      InstanceMethod<&Netns::Sockets>("sockets"), InstanceMethod<&Netns::List>("list"),
+                      InstanceMethod<&Netns::Destroy>("destroy"),
                       InstanceMethod<&Netns::Close>("close")});
 }
 
@@ -162,21 +162,11 @@ std::vector<UniqueFd> Netns::MakeSockets(Napi::Env env, int family, uint32_t cou
   return made;
 }
 
-Napi::Value Netns::Connections(const Napi::CallbackInfo& info) { return List(info.Env(), false); }
-
-Napi::Value Netns::Table(const Napi::CallbackInfo& info) { return List(info.Env(), true); }
-
-Napi::Value Netns::List(Napi::Env env, bool with_listeners) {
-  std::vector<TcpConnection> connections;
-  const char* operation = "list connections";
-  int error = Inside(env, operation, [&] { return ListConnections(with_listeners, &connections); });
-  if (error != 0) Fail(env, operation, error, error == ENOENT ? kNoDiag : "");
-  Napi::Array array = Napi::Array::New(env, connections.size());
-  for (uint32_t at = 0; at < connections.size(); at++) {
-    Napi::HandleScope scope(env);
-    array.Set(at, ConnectionToObject(env, connections[at]));
-  }
-  return array;
+Napi::Value Netns::List(const Napi::CallbackInfo& info) {
+  ConnectionFilter filter = FilterFromObject(info[0]);
+  // After what may run JavaScript, which may close it.
+  if (!fd_.Valid()) FailClosed(info.Env(), "list connections");
+  return Listing::Make(info.Env(), fd_.Get(), std::move(filter));
 }
 
 Napi::Value Netns::Destroy(const Napi::CallbackInfo& info) {

@@ -24,13 +24,11 @@ class Netns : public Napi::ObjectWrap<Netns> {
   static Napi::Value Open(const Napi::CallbackInfo& info);
   Napi::Value Listen(const Napi::CallbackInfo& info);
   Napi::Value Sockets(const Napi::CallbackInfo& info);
-  Napi::Value Connections(const Napi::CallbackInfo& info);
-  Napi::Value Table(const Napi::CallbackInfo& info);
+  Napi::Value List(const Napi::CallbackInfo& info);
   Napi::Value Destroy(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
   std::vector<UniqueFd> MakeSockets(Napi::Env env, int family, uint32_t count);
-  Napi::Value List(Napi::Env env, bool with_listeners);
   // Runs `act` inside, on another thread. Throws ERR_CLOSED; else returns 0 or a positive errno.
   int Inside(Napi::Env env, const std::string& operation, const std::function<int()>& act);
 

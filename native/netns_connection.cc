@@ -65,6 +65,24 @@ TcpConnection ConnectionFromObject(const Napi::Value& value) {
   return connection;
 }
 
+ConnectionFilter FilterFromObject(const Napi::Value& value) {
+  ConnectionFilter filter;
+  if (value.IsUndefined()) return filter;
+  Napi::Object object = ObjectOf(value, "filter");
+  Napi::Value listeners = object.Get("listeners");
+  if (!listeners.IsUndefined()) {
+    if (!listeners.IsBoolean()) FailType(value.Env(), "listeners must be a boolean");
+    filter.with_listeners = listeners.As<Napi::Boolean>().Value();
+  }
+  Napi::Value remote = object.Get("remote");
+  if (!remote.IsUndefined()) {
+    Bytes bytes = BytesOf(remote, "remote");
+    if (!Sieve::IsLength(bytes.length)) FailRange(value.Env(), "remote must be a sieve: 4 bytes, then 2^3 to 2^15");
+    filter.remote = Sieve(bytes.data, bytes.length);
+  }
+  return filter;
+}
+
 int FamilyOf(const Napi::Value& value) {
   if (!value.IsNumber()) FailType(value.Env(), "family must be 4 or 6");
   double number = value.As<Napi::Number>().DoubleValue();

@@ -5,7 +5,9 @@
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 
-#include "diag_socket.h"
+#include <algorithm>
+#include <chrono>
+
 #include "tcp_sequence.h"
 
 namespace podgate {
@@ -17,7 +19,7 @@ constexpr uint32_t kOpenStates = (1u << TCP_ESTABLISHED) | (1u << TCP_SYN_SENT) 
                                  (1u << TCP_LAST_ACK) | (1u << TCP_CLOSING);
 // In idiag_timer. Such a "socket" is only the memory of one, whatever state it shows.
 constexpr uint8_t kTimeWaitTimer = 3;
-constexpr int kAttempts = 5;
+constexpr std::chrono::milliseconds kBit(20);
 
 bool IsOnEventLoop(const uint8_t* attributes, size_t length) {
   struct inet_diag_sockopt options;
@@ -83,30 +85,38 @@ struct inet_diag_req_v2 QuestionAbout(const TcpConnection& connection) {
 
 // The kernel walks the table of all namespaces together for every request. Asked in the old way it tells both families
 // in one walk, which is half of 1 ms on a node with 250 pods.
-int ListConnections(bool with_listeners, std::vector<TcpConnection>* connections) {
-  DiagSocket diag;
-  if (int error = diag.Open()) return error;
+int ConnectionReader::Begin() {
+  if (int error = diag_.Open()) return error;
   struct inet_diag_req question = {};
-  question.idiag_states = kOpenStates | (with_listeners ? 1u << TCP_LISTEN : 0);
+  question.idiag_states = kOpenStates | (filter_.with_listeners ? 1u << TCP_LISTEN : 0);
   question.idiag_ext = 1 << (INET_DIAG_INFO - 1);
+  return diag_.Ask(TCPDIAG_GETSOCK, NLM_F_DUMP, question);
+}
+
+int ConnectionReader::Read(size_t most, std::vector<TcpConnection>* piece, bool* more) {
   auto take = [&](const struct inet_diag_msg& message, const uint8_t* attributes, size_t length) {
     bool is_ip = message.idiag_family == AF_INET || message.idiag_family == AF_INET6;
     if (!is_ip || message.idiag_timer == kTimeWaitTimer) return;
-    connections->push_back(FromMessage(message, attributes, length));
+    TcpConnection connection = FromMessage(message, attributes, length);
+    if (filter_.remote.Passes(connection.remote, connection.remote_port)) read_.push_back(connection);
   };
-  int error = EINTR;
-  for (int attempt = 0; attempt < kAttempts && error == EINTR; attempt++) {
-    connections->clear();
-    error = diag.Ask(TCPDIAG_GETSOCK, NLM_F_DUMP, question, take);
+  auto until = std::chrono::steady_clock::now() + kBit;
+  while (!done_ && read_.size() < most && std::chrono::steady_clock::now() < until) {
+    if (int error = diag_.Next(take, &done_)) return error == EINTR ? EAGAIN : error;
   }
-  return error == EINTR ? EAGAIN : error;
+  auto end = read_.begin() + static_cast<ptrdiff_t>(std::min(most, read_.size()));
+  piece->assign(read_.begin(), end);
+  read_.erase(read_.begin(), end);
+  *more = !done_ || !read_.empty();
+  return 0;
 }
 
 int DestroyConnection(const TcpConnection& connection) {
   DiagSocket diag;
   if (int error = diag.Open()) return error;
+  int error = diag.Ask(SOCK_DESTROY, NLM_F_ACK, QuestionAbout(connection));
   auto ignore = [](const struct inet_diag_msg&, const uint8_t*, size_t) {};
-  int error = diag.Ask(SOCK_DESTROY, NLM_F_ACK, QuestionAbout(connection), ignore);
+  for (bool done = false; error == 0 && !done;) error = diag.Next(ignore, &done);
   return error == ESTALE ? ENOENT : error;
 }
 

@@ -3,9 +3,12 @@
 
 #include <stdint.h>
 
+#include <utility>
 #include <vector>
 
 #include "address.h"
+#include "diag_socket.h"
+#include "sieve.h"
 
 namespace podgate {
 
@@ -27,8 +30,31 @@ struct TcpConnection {
 // INET_DIAG_NOCOOKIE: the kernel would take it for "whichever socket has this tuple now".
 constexpr uint64_t kNoCookie = ~0ull;
 
-// Of the calling thread's network namespace, as are all here. Both return 0 or a positive errno.
-int ListConnections(bool with_listeners, std::vector<TcpConnection>* connections);
+struct ConnectionFilter {
+  bool with_listeners = false;
+  Sieve remote;  // what their remote ends have to pass
+};
+
+// Reads the table bit by bit; between two bits the kernel goes on for nobody. Each returns 0 or a positive errno.
+class ConnectionReader {
+ public:
+  ConnectionReader() = default;
+  explicit ConnectionReader(ConnectionFilter filter) : filter_(std::move(filter)) {}
+
+  // Once, first, by a thread in the network namespace that is to be read. Then Read may run on any.
+  int Begin();
+  // At most `most` into `piece`, which is empty: as many as there are in some 20 ms, so perhaps none. EAGAIN: the table
+  // changed so that what has been read may be inconsistent.
+  int Read(size_t most, std::vector<TcpConnection>* piece, bool* more);
+
+ private:
+  ConnectionFilter filter_;
+  DiagSocket diag_;
+  std::vector<TcpConnection> read_;  // and not yet handed out
+  bool done_ = false;
+};
+
+// In the calling thread's network namespace. Returns 0 or a positive errno.
 // ENOENT: the connection is gone. Another one that has the same tuple by now is left alone.
 int DestroyConnection(const TcpConnection& connection);
 

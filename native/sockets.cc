@@ -8,6 +8,7 @@
 #include "connecting.h"
 #include "descriptors.h"
 #include "error.h"
+#include "listing.h"
 #include "netns.h"
 #include "seqpacket.h"
 
@@ -34,6 +35,7 @@ Napi::Value ConnectChannel(const Napi::CallbackInfo& info) {
 void RegisterSockets(Napi::Env env, Napi::Object exports) {
   Addon* addon = env.GetInstanceData<Addon>();
   addon->netns = Napi::Persistent(Netns::Define(env));
+  addon->listing = Napi::Persistent(Listing::Define(env));
   addon->channel = Napi::Persistent(FdChannel::Define(env));
   addon->channel_listener = Napi::Persistent(ChannelListener::Define(env));
   addon->connecting = Napi::Persistent(Connecting::Define(env));

@@ -46,11 +46,15 @@ export const proxyOptions = (): Option[] => [
     duration,
   ),
   count("--proxy-per-pod <n>", "proxied connections of one pod", 1000),
-  count("--proxy-in-all <n>", "proxied connections of all pods", 20_000),
+  count(
+    "--proxy-in-all <n>",
+    "proxied connections of all pods, which share them evenly when there are no more",
+    20_000,
+  ),
   count("--proxy-pending-per-pod <n>", "of those, not connected yet, of one pod", 100),
-  count("--proxy-pending-in-all <n>", "of those, not connected yet, of all pods", 1000),
+  count("--proxy-pending-in-all <n>", "of those, not connected yet, of all pods, as above", 1000),
   count("--proxy-tls-per-pod <n>", "of those, with terminate-tls, of one pod", 500),
-  count("--proxy-tls-in-all <n>", "of those, with terminate-tls, of all pods", 2000),
+  count("--proxy-tls-in-all <n>", "of those, with terminate-tls, of all pods, as above", 2000),
 ];
 
 export function proxyOf(flags: ProxyFlags): AgentOptions["proxy"] {

@@ -56,7 +56,7 @@ export const layouts = {
     comm: 96,
   },
   counters: { size: 3080, verdicts: 0, recents: 1024, lost: 3072 },
-  listener: { size: 8, port4: 0, port6: 2, flags: 4 },
+  listener: { size: 8, port4: 0, port6: 2, slot: 4 },
   agent_state: { size: 24, heartbeat: 0, cgroup: 8, timeout_ns: 16 },
   redirect_key: { size: 16, netns_cookie: 0, port: 8, family: 10, pad: 11 },
   redirect: {
@@ -91,7 +91,6 @@ export const UID_BYTES = 40;
 export const COUNTER_REASONS = 16;
 export const COUNTER_SLOTS = 128;
 export const ON_AGENT_DOWN_ALLOW = 1;
-export const LISTENER_OVER_LIMIT = 1;
 const COMM_BYTES = 16;
 
 /** Whom a verdict is about: one of these, plus the number of the namespace or pod, which is below 2^30. */

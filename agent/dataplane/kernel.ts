@@ -11,9 +11,9 @@ import type { BpfMap, BpfObject, BpfProgram, EventReader, Handle, Native } from 
 
 /** Pinned besides the tables: they must survive a restart too, with their content. */
 const otherMaps = ["events", "event_limits", "counters"] as const;
-/** Those that say where connections went; sockops.bpf.c has the last three too. */
-const redirectMaps = ["listeners", "agent_state", "forwarded", "redirects", "forwarded_sockets"] as const;
-const sockopsMaps = ["forwarded", "redirects", "forwarded_sockets"] as const;
+/** Those that say where connections went, which sockops.bpf.c has too. */
+const sockopsMaps = ["listeners", "note_counts", "forwarded", "redirects", "forwarded_sockets"] as const;
+const redirectMaps = ["agent_state", ...sockopsMaps] as const;
 export const programNames = ["connect4", "connect6", "getpeername4", "getpeername6"] as const;
 /** Every link that an agent pins. */
 export const linkNames = [...programNames, "sock_ops"] as const;

@@ -52,9 +52,37 @@ export interface TcpSocket extends TcpConnection {
   readonly onEventLoop: boolean;
 }
 
+/** Which connections are asked for. */
+export interface ListingFilter {
+  /** Also sockets that listen. They come first. */
+  readonly listeners?: boolean;
+  /** Only those whose remote end may be one of a sieve's (`sieveOf`). */
+  readonly remote?: Uint8Array;
+}
+
 /**
- * A network namespace, held open. Every method runs on a thread of its own that has entered it, and waits for it (about
- * 0.1 ms); no other thread changes its namespace. EPERM without CAP_SYS_ADMIN.
+ * Every TCP connection of a network namespace that is not LISTEN, TIME_WAIT or CLOSE; one that is made or ends meanwhile
+ * may be in it or not. Read off the event loop: 1 to 2 ms, because the kernel walks one table for all namespaces, and 1
+ * to 2 us per connection, more for those that are told of. The kernel goes on as pieces are asked for, and whoever ends
+ * connections between two pieces may make it pass over others.
+ */
+export interface Listing {
+  /**
+   * The next 256 at most, as many as are found within some 20 ms, so perhaps none. Its end closes the listing, and so
+   * does an error: ENOENT, the kernel has no inet_diag; EAGAIN, the table changed so that the answer may be inconsistent;
+   * EPERM without CAP_SYS_ADMIN. `done` is called once, never before the return, and not after `close()`. EALREADY: one is on its way.
+   */
+  next(
+    done: (
+      ...result: [error: NativeError] | [error: undefined, connections: TcpSocket[], more: boolean]
+    ) => void,
+  ): void;
+  close(): void;
+}
+
+/**
+ * A network namespace, held open. Every other method runs on a thread of its own that has entered it, and waits for it
+ * (about 0.1 ms); no other thread changes its namespace. EPERM without CAP_SYS_ADMIN.
  */
 export interface Netns {
   /** SO_NETNS_COOKIE inside it. */
@@ -69,14 +97,8 @@ export interface Netns {
    * descriptors.
    */
   sockets(family: 4 | 6, count: number): number[];
-  /**
-   * Every TCP connection that is not LISTEN, TIME_WAIT or CLOSE. One that is made or ends meanwhile may be in it or not.
-   * Takes 1 to 2 ms, because the kernel walks one table for all namespaces, and 5 to 10 us per connection. ENOENT: the
-   * kernel has no inet_diag.
-   */
-  connections(): TcpConnection[];
-  /** Also those that listen. Else as `connections`. */
-  table(): TcpSocket[];
+  /** Reads its table of TCP connections. EMFILE, ENFILE. */
+  list(filter?: ListingFilter): Listing;
   /**
    * Ends one for both applications: this side's gets ECONNABORTED, the other's ECONNRESET. False: it is not there any
    * more; a later connection with its addresses and ports is left alone. EPERM without CAP_NET_ADMIN; EOPNOTSUPP when

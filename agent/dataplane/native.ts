@@ -12,6 +12,8 @@ import type { NativeSockets } from "./native-sockets.ts";
 
 export type {
   FdChannel,
+  Listing,
+  ListingFilter,
   Netns,
   OnAcceptError,
   TcpConnection,

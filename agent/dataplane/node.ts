@@ -70,7 +70,7 @@ export class Node {
    * refused, and whatever an earlier agent listened on is forgotten either way.
    */
   attach(): boolean {
-    new ListenerTable(this.kernel.maps.listeners).clear();
+    new ListenerTable(this.kernel.maps).clear();
     const follows = this.#attempt("send connections to the proxy", () => {
       this.kernel.attachSockops();
       return true;

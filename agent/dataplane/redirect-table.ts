@@ -48,9 +48,12 @@ interface RedirectMaps {
 
 export class RedirectTable {
   readonly #maps: RedirectMaps;
+  readonly #onTaken: (netnsCookie: bigint) => void;
 
-  constructor(maps: RedirectMaps) {
+  /** `onTaken`: an entry of `redirects` has been deleted. */
+  constructor(maps: RedirectMaps, onTaken: (netnsCookie: bigint) => void = () => {}) {
     this.#maps = maps;
+    this.#onTaken = onTaken;
   }
 
   /**
@@ -63,25 +66,8 @@ export class RedirectTable {
     const value = this.#maps.redirects.get(key);
     const redirect = value && decodeRedirect(value);
     if (redirect !== undefined && redirect.source !== formatAddress(source)) return undefined;
-    if (value !== undefined) this.#maps.redirects.delete(key);
+    if (value !== undefined && this.#maps.redirects.delete(key)) this.#onTaken(netnsCookie);
     return redirect;
-  }
-
-  /**
-   * How many connects of each namespace had a note that nobody had taken. Of one namespace `most` of them are left, since
-   * the map is for all: whoever comes without a note is reset.
-   */
-  waiting(most: number): ReadonlyMap<bigint, number> {
-    const counts = new Map<bigint, number>();
-    const beyond: Buffer[] = [];
-    for (const { key } of readEntries(this.#maps.redirects)) {
-      const cookie = key.readBigUInt64LE(layouts.redirect_key.netns_cookie);
-      const count = (counts.get(cookie) ?? 0) + 1;
-      counts.set(cookie, count);
-      if (count > most) beyond.push(key);
-    }
-    for (const key of beyond) this.#maps.redirects.delete(key);
-    return counts;
   }
 
   /** What the open forwarded sockets were dialled with, by their cookie. */

@@ -24,7 +24,7 @@ export interface InPodListeners {
   readonly ipv6?: { readonly fd: number; readonly port: number };
 }
 
-/** What a broker can do. Every call rejects, within two seconds, with an Error that says why not. */
+/** What a broker can do. Every call, and every piece of a listing, rejects, within two seconds, with an Error that says why not. */
 export interface Sockets {
   /** Whether there is a broker. */
   readonly connected: boolean;
@@ -35,7 +35,8 @@ export interface Sockets {
   socket(place: Place, family: Family): Promise<number>;
   /** Closes what was made ahead for a namespace. */
   release(place: Pick<Place, "cookie">): void;
-  connections(place: Place): Promise<readonly TcpConnection[]>;
+  /** Piece by piece, those whose remote end may be one of a sieve's, or all: as Listing has it. */
+  connections(place: Place, remote?: Uint8Array): AsyncIterable<readonly TcpConnection[]>;
   /** How many of them there still were. */
   destroy(place: Place, connections: readonly TcpConnection[]): Promise<number>;
 }
@@ -54,9 +55,8 @@ type Body<R extends Request = Request> = R extends Request ? Omit<R, "id"> : nev
 
 interface Pending {
   readonly op: Request["op"];
-  readonly answers: Answer[];
-  readonly descriptors: number[];
-  readonly settle: (error?: Error) => void;
+  readonly answered: (answer: Answer, descriptors: readonly number[]) => void;
+  readonly failed: (error: Error) => void;
 }
 
 export class BrokerClient implements Sockets {
@@ -129,10 +129,16 @@ export class BrokerClient implements Sockets {
     return this.#spares.take(place, family);
   }
 
-  async connections(place: Place): Promise<readonly TcpConnection[]> {
-    const { answers, descriptors } = await this.#ask({ op: "connections", ...place });
-    descriptors.forEach(this.#native.closeDescriptor);
-    return answers.flatMap((answer) => ("connections" in answer ? answer.connections : []));
+  async *connections(place: Place, remote?: Uint8Array): AsyncGenerator<readonly TcpConnection[]> {
+    let asked = this.#ask({ op: "connections", ...place, ...(remote && { remote }) });
+    for (let of: number | undefined; ; ) {
+      const { id, answer, descriptors } = await asked;
+      if (!("connections" in answer) || descriptors.length > 0) return this.#refuse(descriptors);
+      of ??= id;
+      yield answer.connections;
+      if (!answer.more) return;
+      asked = this.#ask({ op: "more", of });
+    }
   }
 
   async destroy(place: Place, connections: readonly TcpConnection[]): Promise<number> {
@@ -178,29 +184,31 @@ export class BrokerClient implements Sockets {
     throw new Error("ask the broker: it answered something else");
   }
 
-  /** Resolves with all answers to the request, of which the first is `answer`, and the descriptors with them. */
-  #ask(body: Body): Promise<{ answer: Answer; answers: readonly Answer[]; descriptors: readonly number[] }> {
+  /** Resolves with the answer to the request, which was `id`, and the descriptors with it. */
+  #ask(body: Body): Promise<{ id: number; answer: Answer; descriptors: readonly number[] }> {
     const channel = this.#channel;
     if (channel === undefined) return Promise.reject(new Error("ask the broker: it is not there"));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      const answers: Answer[] = [];
-      const descriptors: number[] = [];
-      const settle = (error?: Error) => {
+      const end = () => {
         clearTimeout(timer);
         this.#pending.delete(id);
-        const [answer] = answers;
-        if (error === undefined && answer !== undefined) return resolve({ answer, answers, descriptors });
-        descriptors.forEach(this.#native.closeDescriptor);
-        reject(error ?? new Error("ask the broker: no answer"));
       };
-      const late = () => settle(new Error(`ask the broker: no answer in ${REQUEST_MS / 1000} s`));
+      const failed = (error: Error) => {
+        end();
+        reject(error);
+      };
+      const answered = (answer: Answer, descriptors: readonly number[]) => {
+        end();
+        resolve({ id, answer, descriptors });
+      };
+      const late = () => failed(new Error(`ask the broker: no answer in ${REQUEST_MS / 1000} s`));
       const timer = setTimeout(late, REQUEST_MS);
-      this.#pending.set(id, { op: body.op, answers, descriptors, settle });
+      this.#pending.set(id, { op: body.op, answered, failed });
       try {
         channel.send(encodeRequest({ id, ...body }));
       } catch (error) {
-        settle(error as Error);
+        failed(error as Error);
       }
     });
   }
@@ -208,18 +216,14 @@ export class BrokerClient implements Sockets {
   #receive(message: Buffer, descriptors: readonly number[]): void {
     const answer = decodeAnswer(message);
     const pending = answer && this.#pending.get(answer.id);
-    if (answer === undefined || pending === undefined) {
-      // Too late: nobody waits for it any more.
-      descriptors.forEach(this.#native.closeDescriptor);
+    if (answer !== undefined && pending !== undefined && !("error" in answer)) {
+      pending.answered(answer, descriptors);
       return;
     }
-    pending.descriptors.push(...descriptors);
-    if ("error" in answer) {
-      pending.settle(new Error(`ask the broker to ${pending.op}: ${answer.error}`));
-      return;
-    }
-    pending.answers.push(answer);
-    if (!("more" in answer) || !answer.more) pending.settle();
+    // Too late, nobody waits for it any more; or it failed.
+    descriptors.forEach(this.#native.closeDescriptor);
+    if (answer !== undefined && "error" in answer)
+      pending?.failed(new Error(`ask the broker to ${pending.op}: ${answer.error}`));
   }
 
   #lose(channel: FdChannel, why: string): void {
@@ -236,7 +240,7 @@ export class BrokerClient implements Sockets {
     this.#channel = undefined;
     // Without the broker there is none: also not one that it has made before.
     this.#spares.clear();
-    for (const { settle } of [...this.#pending.values()]) settle(new Error(`ask the broker: ${why}`));
+    for (const { failed } of [...this.#pending.values()]) failed(new Error(`ask the broker: ${why}`));
   }
 
   #retry(): void {

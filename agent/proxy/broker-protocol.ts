@@ -19,22 +19,31 @@ export interface Beat {
   readonly agentDownAfter: number;
 }
 
+/** For the next piece of an answer to "connections", whose `id` is `of`. */
+export interface More {
+  readonly id: number;
+  readonly op: "more";
+  readonly of: number;
+}
+
 /** `id` names the request in its answer; whole, from 0. "watch": the agent has sockets there, made by a former broker. */
 export type PlacedRequest = { readonly id: number } & Place &
   (
     | { readonly op: "listen" }
     | { readonly op: "watch" }
     | { readonly op: "sockets"; readonly family: 4 | 6; readonly count: number }
-    | { readonly op: "connections" }
+    /** Those whose remote end may be one of that sieve's, or all. */
+    | { readonly op: "connections"; readonly remote?: Uint8Array }
     | { readonly op: "destroy"; readonly connections: readonly TcpConnection[] }
   );
 
-export type Request = Beat | PlacedRequest;
+export type Request = Beat | More | PlacedRequest;
 
 export type Answer = { readonly id: number } & (
   | { readonly error: string }
   /** Descriptors: the listener of 127.0.0.1, then that of ::1 if there is one. */
   | { readonly port4: number; readonly port6?: number }
+  /** A piece, perhaps empty. Whether to ask for more. */
   | { readonly connections: readonly TcpConnection[]; readonly more: boolean }
   | { readonly destroyed: number }
   /** As many descriptors as were asked for. */
@@ -43,17 +52,19 @@ export type Answer = { readonly id: number } & (
   | { readonly heard: true }
 );
 
-/** Each takes 170 bytes at most, and a message has room for 64 KiB. */
+/** Each takes 170 bytes at most, and a message has room for 64 KiB. A piece of a listing has no more. */
 export const CONNECTIONS_PER_MESSAGE = 256;
 /** As many descriptors as a channel takes. */
 export const SOCKETS_PER_MESSAGE = 16;
 const LONGEST_PATH = 1024;
 const LONGEST_ERROR = 1024;
+/** Of a sieve of 32 KiB in base64; that it is one, the addon sees. */
+const LONGEST_SIEVE = 44_000;
 /** A day, in ms: what a timer can surely do. */
 const LONGEST_TIME = 86_400_000;
 
 export function encodeRequest(request: Request): Buffer {
-  if (request.op === "beat") return Buffer.from(JSON.stringify(request));
+  if (request.op === "beat" || request.op === "more") return Buffer.from(JSON.stringify(request));
   // Field by field: a place may come with more, and the broker takes no more.
   const { id, op, cgroup, cookie } = request;
   return Buffer.from(
@@ -63,6 +74,8 @@ export function encodeRequest(request: Request): Buffer {
       cgroup,
       cookie: String(cookie),
       ...(request.op === "sockets" && { family: request.family, count: request.count }),
+      ...(request.op === "connections" &&
+        request.remote && { remote: Buffer.from(request.remote).toString("base64") }),
       ...(request.op === "destroy" && { connections: request.connections.map(pack) }),
     }),
   );
@@ -77,54 +90,85 @@ export function encodeAnswer(answer: Answer): Buffer {
   return Buffer.from(JSON.stringify(answer));
 }
 
-/** What the broker received. `id` is undefined where none can be made out: there is nobody to answer then. */
-export function decodeRequest(
-  message: Buffer,
-): Request | { readonly id: number | undefined; readonly error: string } {
+/** Who cannot be served. `id` is undefined where none can be made out: there is nobody to answer then. */
+interface Fault {
+  readonly id: number | undefined;
+  readonly error: string;
+}
+
+/** What the broker received. */
+export function decodeRequest(message: Buffer): Request | Fault {
   const value = parsed(message);
   const id = count(value?.id);
   if (value === undefined || id === undefined)
     return { id: undefined, error: "read a request: no object with an id" };
-  const fault = (error: string) => ({ id, error: `read a request: ${error}` });
-  if (value.op === "beat") {
-    const agentDownAfter = count(value.agentDownAfter);
-    const isBeat = Object.keys(value).length === 3 && agentDownAfter !== undefined;
-    return isBeat && agentDownAfter > 0 && agentDownAfter <= LONGEST_TIME
-      ? { id, op: "beat", agentDownAfter }
-      : fault("a beat says how long it counts, in ms");
+  const request = requestOf(id, value);
+  return typeof request === "string" ? { id, error: `read a request: ${request}` } : request;
+}
+
+/** What is in a request beside id and op. */
+const FIELDS: Readonly<Record<Request["op"], readonly string[]>> = {
+  beat: ["agentDownAfter"],
+  more: ["of"],
+  listen: ["cgroup", "cookie"],
+  watch: ["cgroup", "cookie"],
+  sockets: ["cgroup", "cookie", "family", "count"],
+  connections: ["cgroup", "cookie", "remote"],
+  destroy: ["cgroup", "cookie", "connections"],
+};
+
+/** A text says what is wrong. */
+function requestOf(id: number, value: Readonly<Record<string, unknown>>): Request | string {
+  const op = (Object.keys(FIELDS) as Request["op"][]).find((each) => each === value.op);
+  if (op === undefined) return `op is none of ${Object.keys(FIELDS).join(", ")}`;
+  const surplus = Object.keys(value).find((key) => !["id", "op", ...FIELDS[op]].includes(key));
+  if (surplus !== undefined) return `it has a field that ${op} does not take`;
+  if (op === "beat") {
+    const agentDownAfter = count(value.agentDownAfter) ?? 0;
+    const isTime = agentDownAfter > 0 && agentDownAfter <= LONGEST_TIME;
+    return isTime ? { id, op, agentDownAfter } : "a beat says how long it counts, in ms";
   }
-  const { op, cgroup, cookie: cookieText, family, count: howMany, connections: packed, ...others } = value;
-  const surplus = Object.keys(others).filter((key) => key !== "id");
-  if (surplus.length > 0) return fault("it has fields that no request has");
-  if (typeof cgroup !== "string" || !isPathBelow(cgroup))
-    return fault("cgroup is no path below the pods' cgroup");
-  const cookie = unsigned64(cookieText);
-  if (cookie === undefined || cookie === 0n) return fault("cookie is no namespace's");
-  const place = { id, cgroup, cookie };
-  const isForSockets = op === "sockets";
-  if (isForSockets !== (family !== undefined) || isForSockets !== (howMany !== undefined))
-    return fault("family and count are what sockets takes");
-  if ((op === "destroy") !== (packed !== undefined)) return fault("connections are what destroy takes");
+  if (op === "more") {
+    const of = count(value.of);
+    return of === undefined ? "more says of which listing" : { id, op, of };
+  }
+  const { cgroup } = value;
+  if (typeof cgroup !== "string" || !isPathBelow(cgroup)) return "cgroup is no path below the pods' cgroup";
+  const cookie = unsigned64(value.cookie);
+  if (cookie === undefined || cookie === 0n) return "cookie is no namespace's";
+  return placedRequest(op, { id, cgroup, cookie }, value);
+}
+
+function placedRequest(
+  op: PlacedRequest["op"],
+  place: { readonly id: number } & Place,
+  value: Readonly<Record<string, unknown>>,
+): PlacedRequest | string {
   switch (op) {
     case "listen":
     case "watch":
-    case "connections":
       return { ...place, op };
     case "sockets": {
-      if (family !== 4 && family !== 6) return fault("family is neither 4 nor 6");
-      const number = count(howMany) ?? 0;
+      const { family } = value;
+      if (family !== 4 && family !== 6) return "family is neither 4 nor 6";
+      const number = count(value.count) ?? 0;
       return number >= 1 && number <= SOCKETS_PER_MESSAGE
         ? { ...place, op, family, count: number }
-        : fault(`count is not from 1 to ${SOCKETS_PER_MESSAGE}`);
+        : `count is not from 1 to ${SOCKETS_PER_MESSAGE}`;
+    }
+    case "connections": {
+      const { remote } = value;
+      if (remote === undefined) return { ...place, op };
+      return typeof remote === "string" && remote.length <= LONGEST_SIEVE
+        ? { ...place, op, remote: Buffer.from(remote, "base64") }
+        : "remote is no sieve";
     }
     case "destroy": {
-      const connections = unpackAll(packed);
+      const connections = unpackAll(value.connections);
       return connections === undefined
-        ? fault("connections is no list of connections")
+        ? "connections is no list of connections"
         : { ...place, op, connections };
     }
-    default:
-      return fault("op is none of beat, listen, watch, sockets, connections, destroy");
   }
 }
 

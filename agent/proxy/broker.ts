@@ -3,14 +3,9 @@
  * enter a namespace, so it does that and nothing else: no Kubernetes, no maps, no decisions.
  */
 import type { FdChannel, Handle, Native, OnAcceptError } from "../dataplane/native.ts";
-import {
-  type Answer,
-  CONNECTIONS_PER_MESSAGE,
-  decodeRequest,
-  encodeAnswer,
-  type Request,
-} from "./broker-protocol.ts";
+import { type Answer, decodeRequest, encodeAnswer, type Request } from "./broker-protocol.ts";
 import { keepTold, recallTold, type Told } from "./broker-record.ts";
+import { Listings } from "./listings.ts";
 import { Outbox } from "./outbox.ts";
 import { PodNamespaces } from "./pod-namespaces.ts";
 import { Silence } from "./silence.ts";
@@ -31,6 +26,13 @@ export interface BrokerOptions {
 
 type Kernel = Pick<Native, "Netns" | "listenChannel" | "closeDescriptor">;
 
+/** One that is connected, and what it has to be given. */
+interface Agent {
+  readonly channel: FdChannel;
+  readonly outbox: Outbox;
+  readonly listings: Listings;
+}
+
 export class Broker {
   readonly #native: Kernel;
   readonly #options: BrokerOptions;
@@ -38,7 +40,7 @@ export class Broker {
   readonly #listener: Handle;
   readonly #timer: NodeJS.Timeout;
   readonly #silence: Silence;
-  #agent: { readonly channel: FdChannel; readonly outbox: Outbox } | undefined;
+  #agent: Agent | undefined;
 
   /** Serves from now on. @throws Error that says what is missing. */
   constructor(native: Kernel, options: BrokerOptions) {
@@ -72,6 +74,7 @@ export class Broker {
     );
     this.#timer = setInterval(() => {
       for (const cookie of this.#namespaces.sweep()) this.#silence.forget(cookie);
+      this.#agent?.listings.sweep();
     }, SWEEP_MS);
   }
 
@@ -93,13 +96,14 @@ export class Broker {
     // An agent that died without a word may still be connected for a moment: the newer one counts.
     this.#part(this.#agent?.channel);
     const outbox = new Outbox(channel, this.#native.closeDescriptor, (error) => this.#lost(channel, error));
-    this.#agent = { channel, outbox };
+    const agent = { channel, outbox, listings: new Listings(() => performance.now()) };
+    this.#agent = agent;
     this.#options.log("info", "an agent is connected", { pid });
     channel.receive(
       (message, descriptors) => {
         // No request has any.
         descriptors.forEach(this.#native.closeDescriptor);
-        this.#serve(message, outbox);
+        this.#serve(message, agent);
       },
       (error) => this.#lost(channel, error),
     );
@@ -123,6 +127,7 @@ export class Broker {
 
   #hangUp(): void {
     this.#agent?.channel.close();
+    this.#agent?.listings.close();
     this.#agent?.outbox.close();
     this.#agent = undefined;
   }
@@ -138,7 +143,8 @@ export class Broker {
     }
   }
 
-  #serve(message: Buffer, outbox: Outbox): void {
+  #serve(message: Buffer, agent: Agent): void {
+    const { outbox } = agent;
     const request = decodeRequest(message);
     if ("error" in request) {
       const { id, error } = request;
@@ -146,54 +152,50 @@ export class Broker {
       else outbox.send(encodeAnswer({ id, error }));
       return;
     }
+    const { id } = request;
+    const fail = (error: unknown) =>
+      outbox.send(encodeAnswer({ id, error: error instanceof Error ? error.message : String(error) }));
     const descriptors: number[] = [];
     try {
-      const answers = this.#perform(request, descriptors);
-      for (const answer of answers) outbox.send(encodeAnswer(answer), descriptors.splice(0));
+      const answer = this.#perform(request, agent, descriptors);
+      if (!(answer instanceof Promise)) outbox.send(encodeAnswer(answer), descriptors.splice(0));
+      else answer.then((piece) => outbox.send(encodeAnswer(piece)), fail);
     } catch (error) {
       descriptors.forEach(this.#native.closeDescriptor);
-      outbox.send(
-        encodeAnswer({ id: request.id, error: error instanceof Error ? error.message : String(error) }),
-      );
+      fail(error);
     }
   }
 
-  /** Adds what goes with the first answer to `descriptors`. */
-  #perform(request: Request, descriptors: number[]): readonly Answer[] {
+  /** Adds what goes with the answer to `descriptors`. */
+  #perform(request: Request, { listings }: Agent, descriptors: number[]): Answer | Promise<Answer> {
     const { id } = request;
     if (request.op === "beat") {
       this.#silence.beat(request.agentDownAfter);
-      return [{ id, heard: true }];
+      return { id, heard: true };
     }
+    if (request.op === "more") return listings.next(request.of).then((piece) => ({ id, ...piece }));
     const netns = this.#namespaces.find(request);
     switch (request.op) {
       case "watch":
         this.#silence.watch(request);
-        return [{ id, heard: true }];
+        return { id, heard: true };
       case "listen": {
         this.#silence.watch(request);
         const four = netns.listen(4, BACKLOG);
         descriptors.push(four.fd);
         const six = withoutIpv6(() => netns.listen(6, BACKLOG));
         if (six !== undefined) descriptors.push(six.fd);
-        return [{ id, port4: four.port, ...(six && { port6: six.port }) }];
+        return { id, port4: four.port, ...(six && { port6: six.port }) };
       }
       case "sockets":
         descriptors.push(...netns.sockets(request.family, request.count));
-        return [{ id, sockets: true }];
+        return { id, sockets: true };
       case "connections": {
-        const all = netns.connections();
-        const pieces = Math.max(1, Math.ceil(all.length / CONNECTIONS_PER_MESSAGE));
-        return Array.from({ length: pieces }, (_, i) => ({
-          id,
-          connections: all.slice(i * CONNECTIONS_PER_MESSAGE, (i + 1) * CONNECTIONS_PER_MESSAGE),
-          more: i + 1 < pieces,
-        }));
+        const { remote } = request;
+        return listings.begin(id, netns.list(remote && { remote })).then((piece) => ({ id, ...piece }));
       }
       case "destroy":
-        return [
-          { id, destroyed: request.connections.filter((connection) => netns.destroy(connection)).length },
-        ];
+        return { id, destroyed: request.connections.filter((it) => netns.destroy(it)).length };
     }
   }
 }

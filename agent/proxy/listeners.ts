@@ -43,6 +43,8 @@ interface Open {
   readonly place: PodPlace;
   readonly ports: Ports;
   readonly acceptors: readonly Handle[];
+  /** What the kernel knows; undefined: nothing yet. */
+  overLimit?: boolean;
 }
 
 export class Listeners {
@@ -147,7 +149,7 @@ export class Listeners {
         };
         acceptors.push(new native.Acceptor(fd, accepted, failed));
       }
-      const open = { place, acceptors, ports: { port4: ipv4.port, ...(ipv6 && { port6: ipv6.port }) } };
+      const open: Open = { place, acceptors, ports: { port4: ipv4.port, ...(ipv6 && { port6: ipv6.port }) } };
       this.#open.set(place.cookie, open);
       this.#put(open);
     } catch (error) {
@@ -158,9 +160,12 @@ export class Listeners {
     }
   }
 
-  #put({ place, ports }: Open): void {
+  #put(open: Open): void {
+    const { place, ports } = open;
     const overLimit = this.#options.isOverLimit(place.podUid);
+    if (overLimit === open.overLimit) return;
     this.#options.ports.put(place.cookie, { ...ports, overLimit });
+    open.overLimit = overLimit;
   }
 
   #end(cookie: bigint): void {

@@ -3,6 +3,7 @@
  * set, not when it goes on. Those are all that its event loop has to do with: not accepted, not decided, on their way to
  * their server, in a handshake, or with TLS that ends in the agent. What a pump moves goes on, or waits, without it.
  */
+import { pieces } from "../dataplane/listing.ts";
 import {
   type Netns,
   TCP_STATES,
@@ -18,6 +19,8 @@ const PART = 0.9;
 const SWEEPS_PER_TIME = 40;
 /** Of one namespace in a sweep, some 0.1 ms each: a pod can make any number of sockets that look like the agent's. */
 const MOST_AT_ONCE = 1024;
+/** Of one namespace to choose from. Who has made more that look so may be found at the next sweep. */
+const MOST_KEPT = 16 * MOST_AT_ONCE;
 const { established, synSent, synReceived, closeWait, listen } = TCP_STATES;
 /** In none of them is a socket that its owner has closed. */
 const OPEN: readonly number[] = [established, synReceived, closeWait];
@@ -28,7 +31,7 @@ export interface SilenceOptions {
   /** Something else than before. */
   readonly onTold: (told: Told) => void;
   /** @throws Error when the namespace is not there any more. */
-  readonly find: (place: Place) => Pick<Netns, "table" | "destroy">;
+  readonly find: (place: Place) => Pick<Netns, "list" | "destroy">;
   /** Some were ended because the agent was silent for so long, in ms. */
   readonly onEnded: (ended: number, silentFor: number) => void;
   /** Connections cannot be ended here: the kernel lacks what that takes. Once. */
@@ -44,6 +47,7 @@ export class Silence {
   #lastBeat = 0;
   #agentDownAfter = 0;
   #isUnable = false;
+  #isOver = false;
 
   constructor(options: SilenceOptions) {
     this.#options = options;
@@ -76,56 +80,85 @@ export class Silence {
 
   /** The agent is gone: its sockets ended with it, and whoever waited there. */
   end(): void {
-    this.close();
+    this.#stop();
     this.#places.clear();
     this.#tell();
   }
 
   /** This process is. What it was told, the next one has to know. */
   close(): void {
-    clearTimeout(this.#timer);
+    this.#stop();
+    this.#isOver = true;
   }
 
   #tell(): void {
     this.#options.onTold({ agentDownAfter: this.#agentDownAfter, places: [...this.#places.values()] });
   }
 
-  #wait(time: number): void {
+  #stop(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      // After what has arrived is read: it may be this process that stood still.
-      setImmediate(() => this.#look());
-    }, time);
   }
 
-  #look(): void {
-    const silentFor = this.#options.now() - this.#lastBeat;
-    const left = PART * this.#agentDownAfter - silentFor;
+  #wait(time: number): void {
+    this.#stop();
+    if (this.#isOver) return;
+    this.#timer = setTimeout(() => void this.#look(), time);
+  }
+
+  async #look(): Promise<void> {
+    const left = PART * this.#agentDownAfter - (this.#options.now() - this.#lastBeat);
     // A timer counts from its loop's own clock, which may be a little behind.
     if (left > 0) this.#wait(left);
     if (left > 0 || this.#places.size === 0) return;
-    let ended = 0;
-    for (const place of this.#places.values()) {
-      try {
-        ended += this.#sweep(place);
-      } catch (error) {
-        // Else the pod is gone, and who waited there too; or it is tried again.
-        if (isLacking(error) && !this.#isUnable) {
-          this.#isUnable = true;
-          this.#options.onUnable(error);
-        }
-      }
-    }
+    // Side by side: some may have very many sockets.
+    const counts = await Promise.all([...this.#places.values()].map((place) => this.#sweep(place)));
+    const silentFor = this.#silentFor();
+    if (silentFor === undefined) return;
+    const ended = counts.reduce((sum, count) => sum + count, 0);
     if (ended > 0) this.#options.onEnded(ended, silentFor);
     // The kernel sends nobody any more after that time; who was on the way arrives.
     if (ended > 0 || silentFor < 2 * this.#agentDownAfter) this.#wait(this.#agentDownAfter / SWEEPS_PER_TIME);
   }
 
-  #sweep(place: Place): number {
-    const netns = this.#options.find(place);
-    const some = waiting(netns.table()).slice(0, MOST_AT_ONCE);
-    return some.filter((connection) => netns.destroy(connection)).length;
+  /** Undefined: it was heard. */
+  #silentFor(): number | undefined {
+    const silentFor = this.#options.now() - this.#lastBeat;
+    return silentFor < PART * this.#agentDownAfter ? undefined : silentFor;
   }
+
+  /** Returns how many it has ended. */
+  async #sweep(place: Place): Promise<number> {
+    try {
+      const netns = this.#options.find(place);
+      const some = waiting(await candidates(netns)).slice(0, MOST_AT_ONCE);
+      // After what has arrived is read: it may be this process that stood still.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.#silentFor() === undefined || this.#places.get(place.cookie) !== place) return 0;
+      return some.filter((connection) => netns.destroy(connection)).length;
+    } catch (error) {
+      // Else the pod is gone, and who waited there too; or it is tried again.
+      if (isLacking(error) && !this.#isUnable) {
+        this.#isUnable = true;
+        this.#options.onUnable(error);
+      }
+      return 0;
+    }
+  }
+}
+
+/** What `waiting` has to choose from. */
+async function candidates(netns: Pick<Netns, "list">): Promise<readonly TcpSocket[]> {
+  const kept: TcpSocket[] = [];
+  const listening = new Set<string>();
+  for await (const piece of pieces(netns.list({ listeners: true }))) {
+    for (const socket of piece) {
+      const { local, remote, state, onEventLoop } = socket;
+      if (onEventLoop && state === listen) listening.add(name(local));
+      const isOne = onEventLoop || listening.has(name(local)) || listening.has(name(remote));
+      if (isOne && kept.length < MOST_KEPT) kept.push(socket);
+    }
+  }
+  return kept;
 }
 
 /** Of the sockets in a namespace those to be ended: the agent's own, and of clients that it has not accepted theirs. */

@@ -12,8 +12,8 @@ import { type ClientEnd, plainEnd } from "./client-end.ts";
 import { connectFrom } from "./connecting.ts";
 import { FairTurns } from "./fair-turns.ts";
 import type { ShakeHands } from "./handshake.ts";
-import type { Cause, OverLimit } from "./over-limit.ts";
-import { type Limits, type OnQuota, Quota } from "./quota.ts";
+import type { Limits } from "./quota.ts";
+import { Rooms, type Stay } from "./rooms.ts";
 import { deny, failed, refusal, targetOf, unlessForgotten } from "./ruling.ts";
 
 export interface At {
@@ -97,8 +97,8 @@ export interface ProxyOptions {
   readonly pending: Limits;
   /** Of those, with TLS that ends here, from the handshake on: they take ten times the memory. */
   readonly tls: Limits;
-  /** To be told of the first two: of the third the kernel knows nothing ahead. */
-  readonly overLimit: Pick<OverLimit, "update">;
+  /** `isFull` may be another for that pod; undefined: for any. */
+  readonly onFull: (podUid: string | undefined) => void;
 }
 
 /** An allowed connection, from its verdict to its end. */
@@ -110,11 +110,12 @@ export interface OpenConnection {
   readonly stop: () => void;
 }
 
+/** On its way to be open. */
+type Arrival = Omit<OpenConnection, "stop"> & { readonly stay: Stay };
+
 export class TcpProxy {
   readonly #options: ProxyOptions;
-  readonly #quota: Quota;
-  readonly #pending: Quota;
-  readonly #tls: Quota;
+  readonly #rooms: Rooms;
   readonly #open = new Set<OpenConnection>();
   readonly #handshakes = new Set<AbortController>();
   readonly #turns = new FairTurns();
@@ -127,13 +128,7 @@ export class TcpProxy {
       options.onOutcome(outcome);
     };
     this.#options = { ...options, onOutcome };
-    const tell =
-      (cause: Cause): OnQuota =>
-      (...how) =>
-        options.overLimit.update(cause, ...how);
-    this.#quota = new Quota(options.open, tell("open"));
-    this.#pending = new Quota(options.pending, tell("pending"));
-    this.#tls = new Quota(options.tls);
+    this.#rooms = new Rooms(options, options.onFull);
   }
 
   /** Allowed and not ended. */
@@ -144,11 +139,16 @@ export class TcpProxy {
   get counts(): ProxyCounts {
     const { open, pending, tls } = this.#options;
     return {
-      open: { used: this.#quota.size, limit: open.all },
-      pending: { used: this.#pending.size, limit: pending.all },
-      tls: { used: this.#tls.size, limit: tls.all },
+      open: { used: this.#rooms.open.size, limit: open.all },
+      pending: { used: this.#rooms.pending.size, limit: pending.all },
+      tls: { used: this.#rooms.tls.size, limit: tls.all },
       refused: this.#refused,
     };
+  }
+
+  /** Whether the kernel shall refuse further connections of that pod. */
+  isFull(podUid: string): boolean {
+    return this.#rooms.isFull(podUid);
   }
 
   /** Takes over the accepted socket `fd`. */
@@ -166,19 +166,22 @@ export class TcpProxy {
       return;
     }
     const caller = { entry, podUid: place.podUid, client };
-    const refused = this.#isLate(entry) ? "agent-down" : this.#admit(place.podUid);
-    if (refused !== undefined) {
-      native.resetSocket(fd);
-      onOutcome({ caller, ruling: deny(refused) });
+    const end = () => native.resetSocket(fd);
+    const refuse = (reason: Reason) => onOutcome({ caller, ruling: deny(reason) });
+    const isLate = this.#isLate(entry);
+    const stay = isLate ? undefined : this.#rooms.enter(place.podUid, end, () => refuse("over-limit"));
+    if (stay === undefined) {
+      end();
+      refuse(isLate ? "agent-down" : "over-limit");
       return;
     }
-    this.#turns.run(place.podUid, () => {
+    this.#inTurn(stay, () => {
       const ruling = decide(caller);
       const { action, handshake } = ruling;
       if (action === "proxy" && handshake !== undefined) {
-        void this.#secure({ caller, place, ruling }, fd, handshake);
+        void this.#secure({ caller, place, ruling, stay }, fd, handshake);
       } else {
-        this.#enforce({ caller, place, ruling }, plainEnd(fd, this.#options.pump, native));
+        this.#enforce({ caller, place, ruling, stay }, plainEnd(fd, this.#options.pump, native));
       }
     });
   }
@@ -203,64 +206,56 @@ export class TcpProxy {
     return this.#options.bootTime() - time > BigInt(this.#options.longestWaitMs) * 1_000_000n;
   }
 
-  #admit(podUid: string): Reason | undefined {
-    if (!this.#quota.take(podUid)) return "over-limit";
-    if (this.#pending.take(podUid)) return undefined;
-    this.#quota.give(podUid);
-    return "over-limit";
-  }
-
-  #dismiss(about: Omit<OpenConnection, "stop">): void {
-    this.#pending.give(about.place.podUid);
-    this.#release(about);
-  }
-
-  #release({ caller, place }: Omit<OpenConnection, "stop">): void {
-    if (caller.tls !== undefined) this.#tls.give(place.podUid);
-    this.#quota.give(place.podUid);
+  #inTurn(stay: Stay, work: () => void): void {
+    this.#turns.run(stay.podUid, () => {
+      if (!stay.isOver) work();
+    });
   }
 
   /** What hangs on TLS is decided when it is terminated. */
-  async #secure(about: Omit<OpenConnection, "stop">, client: number, settings: TlsSettings): Promise<void> {
+  async #secure(about: Arrival, client: number, settings: TlsSettings): Promise<void> {
     const { native, shakeHands, handshakeTimeoutMs: timeoutMs, decide, onOutcome } = this.#options;
-    const { caller, place } = about;
-    if (!this.#tls.take(place.podUid)) {
+    const { caller, stay } = about;
+    if (!this.#rooms.tls.take(stay)) {
       native.resetSocket(client);
-      this.#dismiss(about);
+      this.#rooms.leave(stay);
       onOutcome({ caller, ruling: deny("over-limit") });
       return;
     }
     const stopping = new AbortController();
+    stay.end = () => stopping.abort();
     this.#handshakes.add(stopping);
     const made = await shakeHands(client, settings, { timeoutMs, signal: stopping.signal }).catch(
       (error: Error) => error,
     );
     this.#handshakes.delete(stopping);
     if (made instanceof Error) {
-      this.#tls.give(place.podUid);
-      this.#dismiss(about);
+      if (stay.isOver) return;
+      this.#rooms.leave(stay);
       onOutcome({ caller, ruling: failed(about.ruling, made.message) });
       return;
     }
+    if (stay.isOver) return made.end.reset();
+    stay.end = () => made.end.reset();
     const secured = { ...caller, tls: made.session };
-    this.#turns.run(place.podUid, () =>
-      this.#enforce({ caller: secured, place, ruling: unlessForgotten(decide(secured)) }, made.end),
+    this.#inTurn(stay, () =>
+      this.#enforce({ ...about, caller: secured, ruling: unlessForgotten(decide(secured)) }, made.end),
     );
   }
 
-  #enforce(about: Omit<OpenConnection, "stop">, client: ClientEnd): void {
-    const { caller, ruling } = about;
+  #enforce(about: Arrival, client: ClientEnd): void {
+    const { caller, ruling, stay } = about;
     const target = targetOf(ruling);
     if (target !== undefined) {
       void this.#join(about, client, target);
       return;
     }
     client.reset();
-    this.#dismiss(about);
+    this.#rooms.leave(stay);
     this.#options.onOutcome({ caller, ruling: refusal(ruling) });
   }
 
-  async #join(about: Omit<OpenConnection, "stop">, client: ClientEnd, target: At): Promise<void> {
+  async #join({ stay, ...about }: Arrival, client: ClientEnd, target: At): Promise<void> {
     const { native, onOutcome, idleMs } = this.#options;
     const { caller, place, ruling } = about;
     const stopping = new AbortController();
@@ -272,25 +267,25 @@ export class TcpProxy {
         stop?.();
       },
     };
+    stay.end = connection.stop;
+    const end = () => {
+      this.#open.delete(connection);
+      this.#rooms.leave(stay);
+      if (this.#open.size === 0) this.#idle.resolve();
+    };
     this.#open.add(connection);
     let failure: string | undefined;
     try {
       const upstream = await connectFrom(place, caller.client, target, stopping.signal, this.#options);
       if (stopping.signal.aborted) native.closeDescriptor(upstream);
       stopping.signal.throwIfAborted();
-      stop = client.join(upstream, { idleMs }, () => this.#end(connection));
+      stop = client.join(upstream, { idleMs }, end);
     } catch (error) {
       failure = (error as Error).message;
       client.reset();
     }
-    this.#pending.give(place.podUid);
-    if (failure !== undefined) this.#end(connection);
-    onOutcome({ caller, ruling, ...(failure !== undefined && { error: failure }) });
-  }
-
-  #end(connection: OpenConnection): void {
-    this.#open.delete(connection);
-    this.#release(connection);
-    if (this.#open.size === 0) this.#idle.resolve();
+    this.#rooms.pending.give(stay);
+    if (failure !== undefined) end();
+    if (!stay.isOver) onOutcome({ caller, ruling, ...(failure !== undefined && { error: failure }) });
   }
 }

@@ -1,6 +1,9 @@
 /** Asks about one open connection after another what would be decided now: with the objects of one reconcile run. */
+import { addToSieve, type End, makeSieve } from "../dataplane/sieve.ts";
+import type { Turns } from "../dataplane/turns.ts";
 import { indexPods } from "../guard/backends.ts";
-import { linkLocalPorts } from "../guard/link-local.ts";
+import type { Guard } from "../guard/guard.ts";
+import { isLinkLocal, LINK_LOCAL, linkLocalPorts } from "../guard/link-local.ts";
 import { type Dialler, type Guarded, type OpenConnection, revocation } from "../guard/revocation.ts";
 import { ownAddressesOf } from "../identity/local-pods.ts";
 import type { IdentityReader } from "../identity/pod-identity.ts";
@@ -22,6 +25,8 @@ export interface Revoked {
 export class Judge {
   readonly #diallers: ReadonlyMap<string, Dialler>;
   readonly #guarded: Guarded;
+  readonly #guards: readonly Guard[];
+  #sieve: Uint8Array | undefined;
 
   constructor({ guardSet, registration, snapshot }: Reconciled, identityOf: IdentityReader) {
     const { guards, guardAt, routes } = guardSet;
@@ -35,11 +40,30 @@ export class Judge {
     const lasting = guards.filter(
       ({ policies, isCrowded }) => isCrowded || policies.some(({ connectOnly }) => !connectOnly),
     );
+    this.#guards = guards;
     this.#guarded = {
       guardAt,
       routes,
       linkLocalPorts: new Set(linkLocalPorts(lasting, routes.services)),
     };
+  }
+
+  /** Of where connections lead about which `revocation` may have something to say. */
+  async sieve(turns: Turns): Promise<Uint8Array> {
+    if (this.#sieve !== undefined) return this.#sieve;
+    const ends: readonly End[] = [
+      ...this.#guards.flatMap(({ destinations }) => destinations),
+      ...this.#guards.flatMap(({ nodePorts }) => nodePorts.map((port) => ({ port }))),
+      ...[...this.#guarded.linkLocalPorts].map((port) => ({ address: LINK_LOCAL, port })),
+    ];
+    const sieve = makeSieve(ends.length);
+    for (const { address, port } of ends) {
+      if (turns.isOver()) await turns.pause();
+      const isOnLink = address !== undefined && isLinkLocal(address);
+      addToSieve(sieve, { ...(address && { address: isOnLink ? LINK_LOCAL : address }), port });
+    }
+    this.#sieve = sieve;
+    return sieve;
   }
 
   /** Undefined: it goes on, as does every connection of a pod that is not (yet) identified. `now`: ms since 1970. */

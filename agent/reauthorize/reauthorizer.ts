@@ -2,23 +2,15 @@
  * Ends open connections that would be denied now. The kernel has the list of them, so those from before the agent are
  * on it too. Connections are ended one by one, by the cookie of their socket: never another that has their ports by now.
  */
-import type { TcpConnection } from "../dataplane/native.ts";
+import { addToSieve } from "../dataplane/sieve.ts";
 import { Turns } from "../dataplane/turns.ts";
 import type { OpenConnection } from "../guard/revocation.ts";
-import type { Place } from "../guard/travel.ts";
 import type { RegisteredPod } from "../identity/local-pods.ts";
 import type { IdentityReader } from "../identity/pod-identity.ts";
-import { formatAddress } from "../model/address.ts";
-import type { Clock } from "../model/clock.ts";
-import type { Sockets } from "../proxy/broker-client.ts";
-import type { Place as NetnsPlace } from "../proxy/broker-protocol.ts";
 import type { Reconciled } from "../reconcile.ts";
 import { hangsOnTime, mayRevoke } from "./change.ts";
-import { isDialled } from "./direction.ts";
-import { Judge, type Revoked } from "./judge.ts";
-
-/** What the broker does. */
-export type ConnectionTable = Pick<Sockets, "connections" | "destroy">;
+import { Judge } from "./judge.ts";
+import { type Forwarded, Tables, type TablesOptions } from "./tables.ts";
 
 /** A connection that goes through the proxy. */
 export interface ProxiedConnection extends OpenConnection {
@@ -27,18 +19,11 @@ export interface ProxiedConnection extends OpenConnection {
   end(): boolean;
 }
 
-export interface ReauthorizerOptions {
-  readonly clock: Clock;
-  readonly table: ConnectionTable;
+export interface ReauthorizerOptions extends TablesOptions {
   readonly identityOf: IdentityReader;
-  /** A pod's cgroup directory, relative to the pods' cgroup. */
-  readonly cgroupOf: (path: string) => string;
   /** Open sockets that a policy forwarded, by their cookie. */
-  readonly forwarded: () => ReadonlyMap<bigint, { readonly dialled: Place }>;
-  /** Inodes of the agent's own sockets: in a pod's namespace they are the proxy's, which judges them itself. */
-  readonly ownSockets: () => ReadonlySet<bigint>;
+  readonly forwarded: () => ReadonlyMap<bigint, Forwarded>;
   readonly proxied: () => Iterable<ProxiedConnection>;
-  readonly onRevoked: (revoked: Revoked) => void;
 }
 
 /** A second look finds who was between the hook and the kernel's table at the first. */
@@ -48,18 +33,11 @@ const BETWEEN_LOOKS_MS = 500;
 const BY_TIME_MS = 2000;
 /** A namespace that cannot be read may be on its way out. */
 const RETRY_MS = 200;
-/**
- * Readings until it is clear who dialled a connection that is to end: one that never pauses counts as dialled by the
- * pod, and "accepted" needs two, since a pod that sends single bytes as fast as it can is taken for that once in 300.
- */
-const MOST_TIMES = 4;
-const UNCLEAR_MS = 10;
-/** Pods looked at at a time, and connections of each ended at a time. */
-const AT_ONCE = 8;
 
 export class Reauthorizer {
   readonly #options: ReauthorizerOptions;
-  readonly #failed = new Set<string>();
+  readonly #turns: Turns;
+  #tables: Tables | undefined;
   #latest: Reconciled | undefined;
   #judge: Judge | undefined;
   #byTime = false;
@@ -67,6 +45,7 @@ export class Reauthorizer {
 
   constructor(options: ReauthorizerOptions) {
     this.#options = options;
+    this.#turns = new Turns(options.clock);
   }
 
   /** True: there is something to look at. */
@@ -81,64 +60,56 @@ export class Reauthorizer {
 
   /**
    * One look at all connections, if one is due; where nothing but time has passed, at those of pods that have verdicts
-   * which the kernel cannot hold. Returns in how many ms the next is due, or undefined. @throws Error when namespaces cannot be
+   * which the kernel cannot hold. Pods that take long go on by themselves. Returns in how many ms the next is due, or undefined. @throws Error when namespaces cannot be
    * read for the second time.
    */
   async look(): Promise<number | undefined> {
     const latest = this.#latest;
     const hasChanged = this.#looks > 0;
-    if (latest === undefined || !(hasChanged || this.#byTime)) return undefined;
+    if (latest === undefined || !(hasChanged || this.#byTime || this.#tables?.isBusy)) return undefined;
     if (hasChanged) this.#looks--;
-    const { clock, identityOf } = this.#options;
-    this.#judge ??= new Judge(latest, identityOf);
-    const pass = new Pass(this.#options, this.#judge, new Turns(clock));
     const { registered } = latest.registration;
-    const [failures] = await Promise.all([
-      pass.pods(hasChanged ? registered : registered.filter(isUndecided(latest))),
-      pass.proxied(),
-    ]);
-    const again = [...failures.keys()].filter((uid) => this.#failed.has(uid));
-    this.#failed.clear();
-    for (const uid of failures.keys()) this.#failed.add(uid);
-    if (failures.size > 0) this.#looks = Math.max(this.#looks, 1);
-    const why = failures.get(again[0] ?? "");
+    if (hasChanged || this.#byTime)
+      await this.#lookAt(hasChanged ? registered : registered.filter(isUndecided(latest)), latest);
+    return this.#next(new Set(registered.map(({ pod }) => pod.uid)));
+  }
+
+  async #lookAt(pods: readonly RegisteredPod[], latest: Reconciled): Promise<void> {
+    const judge = this.#judge ?? new Judge(latest, this.#options.identityOf);
+    this.#judge = judge;
+    const forwarded = this.#options.forwarded();
+    const remote = Uint8Array.from(await judge.sieve(this.#turns));
+    for (const { target } of forwarded.values()) addToSieve(remote, target);
+    const current = { judge, forwarded, remote };
+    this.#tables ??= new Tables(this.#options, this.#turns, current);
+    await Promise.all([this.#tables.look(pods, current), this.#proxied(judge)]);
+  }
+
+  /** In how many ms the next look is due. `pods`: the UIDs of those that there are. */
+  #next(pods: ReadonlySet<string>): number | undefined {
+    this.#tables?.forget((uid) => !pods.has(uid));
+    const failures = [...(this.#tables?.failures.values() ?? [])];
+    if (failures.length > 0) this.#looks = Math.max(this.#looks, 1);
+    const again = failures.filter(({ times }) => times > 1);
+    const [why] = again;
     if (why !== undefined) {
-      throw new Error(`re-authorize open connections of ${again.length} pods: ${why.message}`, {
-        cause: why,
+      throw new Error(`re-authorize open connections of ${again.length} pods: ${why.error.message}`, {
+        cause: why.error,
       });
     }
-    if (failures.size > 0) return RETRY_MS;
+    if (failures.length > 0) return RETRY_MS;
     if (this.#looks > 0) return BETWEEN_LOOKS_MS;
-    return this.#byTime ? BY_TIME_MS : undefined;
-  }
-}
-
-function isUndecided({ undecided: { pods, namespaces } }: Reconciled): (pod: RegisteredPod) => boolean {
-  return ({ pod }) => pods.has(pod.uid) || namespaces.has(pod.namespace);
-}
-
-/** One look. */
-class Pass {
-  readonly #options: ReauthorizerOptions;
-  readonly #judge: Judge;
-  readonly #turns: Turns;
-  readonly #forwarded: ReadonlyMap<bigint, { readonly dialled: Place }>;
-  #own: ReadonlySet<bigint> | undefined;
-
-  constructor(options: ReauthorizerOptions, judge: Judge, turns: Turns) {
-    this.#options = options;
-    this.#judge = judge;
-    this.#turns = turns;
-    this.#forwarded = options.forwarded();
+    if (this.#byTime) return BY_TIME_MS;
+    return this.#tables?.isBusy ? BETWEEN_LOOKS_MS : undefined;
   }
 
-  async proxied(): Promise<void> {
+  async #proxied(by: Judge): Promise<void> {
     const { clock, proxied, onRevoked } = this.#options;
     const judge = async (connections: readonly ProxiedConnection[]) => {
       for (const connection of connections) {
         if (this.#turns.isOver()) await this.#turns.pause();
         const time = clock.now();
-        const found = this.#judge.revocation(connection.podUid, connection, time);
+        const found = by.revocation(connection.podUid, connection, time);
         if (found !== undefined && connection.end())
           onRevoked({ ...found, time, layer: "proxy", connection });
       }
@@ -146,93 +117,8 @@ class Pass {
     // Side by side, so that nobody waits for a pod whose policies take long.
     await Promise.all([...Map.groupBy(proxied(), ({ podUid }) => podUid).values()].map(judge));
   }
-
-  /** Returns the pods whose connections could not be read or ended, by UID. */
-  async pods(pods: readonly RegisteredPod[]): Promise<ReadonlyMap<string, Error>> {
-    const failures = new Map<string, Error>();
-    await inParallel(pods, async (pod) => {
-      try {
-        await this.#pod(pod);
-      } catch (error) {
-        failures.set(pod.pod.uid, error as Error);
-      }
-    });
-    return failures;
-  }
-
-  async #pod({ pod, cgroupPaths, netnsCookies }: RegisteredPod): Promise<void> {
-    const [path] = cgroupPaths;
-    if (path === undefined) return;
-    const cgroup = this.#options.cgroupOf(path);
-    for (const cookie of netnsCookies) await this.#netns(pod.uid, { cgroup, cookie });
-  }
-
-  async #netns(podUid: string, place: NetnsPlace): Promise<void> {
-    const { table, clock } = this.#options;
-    let before: ReadonlyMap<bigint, boolean | undefined> | undefined;
-    for (let times = 1; ; times++) {
-      const unclear = new Map<bigint, boolean | undefined>();
-      const revoked: (() => Promise<void>)[] = [];
-      for (const socket of await table.connections(place)) {
-        if (this.#turns.isOver()) await this.#turns.pause();
-        if (before?.has(socket.cookie) === false) continue;
-        const found = this.#revocation(podUid, socket);
-        if (found === undefined) continue;
-        const dialled = isDialled(socket);
-        const what = whatToDo(dialled, before?.get(socket.cookie), times);
-        if (what === "end") revoked.push(() => this.#end(place, socket, found));
-        if (what === "ask again") unclear.set(socket.cookie, dialled);
-      }
-      await inParallel(revoked, (end) => end());
-      if (unclear.size === 0) return;
-      before = unclear;
-      await clock.sleep(UNCLEAR_MS);
-    }
-  }
-
-  #revocation(podUid: string, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
-    const remote = placeOf(socket.remote);
-    const dialled = this.#forwarded.get(socket.cookie)?.dialled ?? remote;
-    const connection = { client: placeOf(socket.local), dialled, remote };
-    const found = this.#judge.revocation(podUid, connection, this.#options.clock.now());
-    if (found === undefined || this.#isOwn(socket)) return undefined;
-    return { ...found, layer: `connect${socket.family}`, connection };
-  }
-
-  async #end(place: NetnsPlace, socket: TcpConnection, found: Omit<Revoked, "time">): Promise<void> {
-    const { clock, table, onRevoked } = this.#options;
-    if ((await table.destroy(place, [socket])) > 0) onRevoked({ ...found, time: clock.now() });
-  }
-
-  /** Read when first asked: to look at one's own descriptors takes time, and few connections come this far. */
-  #isOwn({ inode }: TcpConnection): boolean {
-    this.#own ??= this.#options.ownSockets();
-    return this.#own.has(inode);
-  }
 }
 
-/** With a connection that is denied. `before`: what the reading before said of it. */
-function whatToDo(
-  dialled: boolean | undefined,
-  before: boolean | undefined,
-  times: number,
-): "end" | "leave" | "ask again" {
-  if (dialled === true) return "end";
-  if (dialled === false && before === false) return "leave";
-  if (times < MOST_TIMES) return "ask again";
-  return dialled === false ? "leave" : "end";
-}
-
-function placeOf({ address, port }: TcpConnection["local"]): Place {
-  return { address: formatAddress(address), port };
-}
-
-/** Rejects with the first error, when all that had begun is over. */
-async function inParallel<T>(waiting: Iterable<T>, work: (each: T) => Promise<void>): Promise<void> {
-  const queue = waiting[Symbol.iterator]();
-  const worker = async () => {
-    for (let next = queue.next(); next.done !== true; next = queue.next()) await work(next.value);
-  };
-  const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+function isUndecided({ undecided: { pods, namespaces } }: Reconciled): (pod: RegisteredPod) => boolean {
+  return ({ pod }) => pods.has(pod.uid) || namespaces.has(pod.namespace);
 }

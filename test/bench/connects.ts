@@ -12,6 +12,11 @@ export const ADDRESSES = 10;
 export const PODS = 250;
 /** Where the kernel happens to put a map in memory changes a run by a fifth, so the programs are loaded several times. */
 const LOADS = 8;
+/**
+ * The program's own time is that of a steady flood: long enough that the first, cold runs and the ten log lines a second
+ * weigh no more than they do there.
+ */
+const STEADY = { rounds: 3 * LOADS, seconds: 0.4 };
 
 interface Condition {
   readonly name: string;
@@ -73,7 +78,7 @@ export async function measureConnects(
       if ((round + 1) % 5 === 0) progress(`round ${round + 1} of ${rounds}`);
     }
     progress("the kernel's own count");
-    const programNs = await meter.programTimes(rounds);
+    const programNs = await meter.programTimes(Math.min(rounds, STEADY.rounds));
     return conditions.map((condition) => rowOf(condition, samples, programNs));
   } finally {
     for (const { idle, full } of loads) {
@@ -150,7 +155,7 @@ class Meter {
           const programs = this.#switch(condition, round);
           if (programs === undefined) continue;
           const before = programs.runs();
-          await this.#dial(condition, 0.1);
+          await this.#dial(condition, STEADY.seconds);
           const after = programs.runs();
           const ns = Number(after.ns - before.ns) / Number(after.count - before.count);
           times.set(condition.name, [...(times.get(condition.name) ?? []), ns]);

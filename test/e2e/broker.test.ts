@@ -14,7 +14,9 @@ import { type Lab, startLab } from "../lab/lab.ts";
 import { inNetns } from "../lab/node.ts";
 import type { PodHandle } from "../lab/pod-handle.ts";
 import { until } from "../lab/until.ts";
+import { inAll } from "../native/connections.ts";
 import { obstacle } from "./rig.ts";
+import { crowd } from "./support/crowd.ts";
 import { namespaces, pod } from "./support/objects.ts";
 
 describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
@@ -123,7 +125,7 @@ describe.skipIf(obstacle() !== undefined)("the socket broker", () => {
       const made = [];
       for (let i = 0; i < many; i++) made.push(await client.socket(other, 4));
       await Promise.all(made.map((fd) => connect(fd)));
-      const connected = (await client.connections(other)).filter(({ remote }) => remote.port === 8080);
+      const connected = (await inAll(client.connections(other))).filter(({ remote }) => remote.port === 8080);
       expect(connected).toHaveLength(many);
       made.forEach(native.resetSocket);
       expect(descriptors()).toBeGreaterThan(before);
@@ -151,7 +153,7 @@ print(sum(1 for each in held if each.getsockopt(socket.SOL_SOCKET, socket.SO_ERR
     holder.stdout?.on("data", (data) => said.push(String(data).trim()));
     await until("600 connections", () => said.length === 1);
     const place = placeOf(lab.pod("apps", "other"));
-    const connections = await client.connections(place);
+    const connections = await inAll(client.connections(place));
     const held = connections.filter(({ remote }) => remote.port === 8080);
     expect(held).toHaveLength(600);
     expect(await client.destroy(place, held.slice(0, 400))).toBe(400);
@@ -160,6 +162,20 @@ print(sum(1 for each in held if each.getsockopt(socket.SOL_SOCKET, socket.SO_ERR
     await until("the holder to count", () => said.length === 2);
     expect(said).toEqual(["600", "400"]);
     holder.kill("SIGKILL");
+  });
+
+  test("answers for one pod while it reads the very many connections of another, all of them", async () => {
+    const disperse = await crowd(lab.pod("apps", "other"), 80, 10_000);
+    const order: string[] = [];
+    const read = async (handle: PodHandle, name: string) => {
+      const all = await inAll(client.connections(placeOf(handle)));
+      order.push(name);
+      return new Set(all.map(({ cookie }) => cookie)).size;
+    };
+    const [many] = await Promise.all([read(lab.pod("apps", "other"), "many"), read(one(), "few")]);
+    expect(many).toBeGreaterThanOrEqual(10_000);
+    expect(order).toEqual(["few", "many"]);
+    await disperse();
   });
 
   test("enters only the pod's own namespace, and never the node's", async () => {

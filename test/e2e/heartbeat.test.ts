@@ -134,7 +134,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     });
     try {
       const { listeners } = node.kernel.maps;
-      new ListenerTable(listeners).put(1n, { port4: 1 });
+      new ListenerTable(node.kernel.maps).put(1n, { port4: 1 });
       expect(node.attach()).toBe(false);
       expect(missing).toEqual([expect.stringMatching(/^send connections to the proxy: open link .*EINVAL/)]);
       expect(listeners.get(encodeU64(1n))).toBeUndefined();

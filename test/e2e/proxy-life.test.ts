@@ -280,8 +280,9 @@ sys.stdin.readline()`,
     expect((await greedy.next())[1]).toBe(4);
     expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(overLimit);
     expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both(allowed("bank/open", {})));
-    const other = wait("shop/client", 2);
-    expect(await other.next()).toEqual([2, 2]);
+    // The third takes the place of the last of who has most.
+    const other = wait("shop/client", 3);
+    expect(await other.next()).toEqual([3, 3]);
     expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(overLimit);
     greedy.end();
     other.end();
@@ -308,26 +309,33 @@ say([outcome(lambda: talk(busy)), 0])`,
     expect(said[0]?.[1]).toBeGreaterThan(0.9);
   });
 
-  test("44: has room for so many connections of all pods together, and again when they end", async () => {
+  test("44: has room for so many connections of all pods together, which they share, and again when they end", async () => {
     await stage.startAgent("--proxy-in-all", "16");
     await serves();
-    const many = startPython<number>(
-      stage.pod("shop/greedy"),
-      `
-held = []
-for number in range(16):
-    made = connect(arguments[0], 80)
-    made.sendall(b"hello\\n")
-    if not made.recv(200): break
-    held.append(made)
-say(len(held))
+    await serves("shop/greedy");
+    const hold = (from: string, attempts: number) =>
+      startPython<number[]>(
+        stage.pod(from),
+        `${HOLD_ALL}
+held, refused = hold_all(arguments[0], ${attempts})
+say([len(held), refused])
+sys.stdin.readline()
+for each in held: each.settimeout(0.01)
+say([sum(outcome(lambda: each.recv(1)) == "timed out" for each in held)])
 sys.stdin.readline()`,
-      open(),
-    );
-    expect(await many.next()).toBe(16);
+        open(),
+      );
+    const first = hold("shop/greedy", 16);
+    expect(await first.next()).toEqual([16, 0]);
     const line = { verdict: "deny", reason: "over-limit", layer: expect.stringMatching(/^connect/) };
+    expect(await stage.dial("shop/greedy", "open.bank:80")).toMatchObject(both({ saw: "EPERM", line }));
+    const second = hold("shop/client", 20);
+    expect(await second.next()).toEqual([8, 12]);
     expect(await stage.dial("shop/client", "open.bank:80")).toMatchObject(both({ saw: "EPERM", line }));
-    many.end();
+    first.tell();
+    expect(await first.next()).toEqual([8]);
+    first.end();
+    second.end();
     await serves();
   });
 

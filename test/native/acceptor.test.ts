@@ -1,6 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { confined, leftByWorkers } from "./confined.ts";
+import { connectionsOf } from "./connections.ts";
 import { codeOf, descriptorCount, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
 import { obstacle } from "./scratch.ts";
@@ -42,10 +43,10 @@ describe.skipIf(obstacle())("an acceptor", () => {
     for (const fd of [dead, living]) {
       expect(await pair.sockets.connect(fd, "127.0.0.1", listener.port)).toBeUndefined();
     }
-    const clients = pair.netns.connections().filter(({ remote }) => remote.port === listener.port);
+    const clients = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
     expect(clients).toHaveLength(2);
     pair.native.resetSocket(dead);
-    const [left] = pair.netns.connections().filter(({ remote }) => remote.port === listener.port);
+    const [left] = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
     const heard: [number, string][] = [];
     const acceptor = new pair.native.Acceptor(
       listener.fd,

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { connectionsOf } from "./connections.ts";
 import { bytesOf, codeOf, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
 import { obstacle } from "./scratch.ts";
@@ -23,7 +24,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
     const { port, accepted } = accept(listener);
     expect(await connect(socket(family), address, port)).toBeUndefined();
     await until(() => accepted.length === 1);
-    const [client] = pair.netns.connections().filter((it) => it.remote.port === port);
+    const [client] = (await connectionsOf(pair.netns)).filter((it) => it.remote.port === port);
     expect(client?.family).toBe(family);
     expect(accepted[0]?.remotePort).toBe(client?.local.port);
     expect(readFileSync(`/proc/self/fdinfo/${accepted[0]?.fd}`, "utf8")).toMatch(/^flags:\s+02004002$/m);
@@ -43,7 +44,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
     const started = performance.now();
     expect(await connect(socket(), "192.0.2.77", 9, 200)).toBe("ETIMEDOUT");
     expect(performance.now() - started).toBeGreaterThanOrEqual(199);
-    expect(pair.netns.connections().filter((it) => it.remote.port === 9)).toHaveLength(1); // the caller's to close
+    expect((await connectionsOf(pair.netns)).filter((it) => it.remote.port === 9)).toHaveLength(1); // the caller's to close
   });
 
   it("says why it cannot: no neighbour has the address", async () => {
@@ -72,9 +73,9 @@ describe.skipIf(obstacle())("connectTcp", () => {
     handle.close();
     await new Promise((resolve) => setTimeout(resolve, 150));
     expect(calls).toBe(0);
-    expect(pair.netns.connections().filter((it) => it.remote.port === 10)).toHaveLength(1);
+    expect((await connectionsOf(pair.netns)).filter((it) => it.remote.port === 10)).toHaveLength(1);
     pair.native.closeDescriptor(fd);
-    expect(pair.netns.connections().filter((it) => it.remote.port === 10)).toEqual([]);
+    expect((await connectionsOf(pair.netns)).filter((it) => it.remote.port === 10)).toEqual([]);
   });
 
   it("is not confused when the socket is closed meanwhile and its number given to another", async () => {
@@ -136,7 +137,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
       const fd = socket(family);
       pair.native.bindSource(fd, bytesOf(source));
       expect(await connect(fd, to, at)).toBeUndefined();
-      const [client] = pair.netns.connections().filter((it) => it.remote.port === at);
+      const [client] = (await connectionsOf(pair.netns)).filter((it) => it.remote.port === at);
       expect(client?.local).toEqual({ address: bytesOf(source), port: 61_000 });
     }
     await until(() => accepted.length === 1);

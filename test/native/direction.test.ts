@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadNative, type Netns } from "../../agent/dataplane/native.ts";
 import { isDialled } from "../../agent/reauthorize/direction.ts";
 import { obstacle } from "../e2e/rig.ts";
-import { until } from "../lab/until.ts";
+import { connectionsOf } from "./connections.ts";
 
 describe.skipIf(obstacle() !== undefined)("who dialled a connection", () => {
   let netns: Netns;
@@ -33,8 +33,8 @@ describe.skipIf(obstacle() !== undefined)("who dialled a connection", () => {
   });
 
   const portOf = (listener: Server) => (listener.address() as { port: number }).port;
-  const now = () => {
-    const table = netns.connections();
+  const now = async () => {
+    const table = await connectionsOf(netns);
     const find = (localPort: number | undefined, remotePort: number | undefined) =>
       table.find(({ local, remote }) => local.port === localPort && remote.port === remotePort);
     const [ours, theirs] = [client.localPort, portOf(server)];
@@ -44,15 +44,7 @@ describe.skipIf(obstacle() !== undefined)("who dialled a connection", () => {
       dialled: [dialler && isDialled(dialler), listener && isDialled(listener)],
     };
   };
-  const untilIs = (wanted: object) =>
-    until(
-      `the table to say ${JSON.stringify(wanted)}`,
-      () => JSON.stringify(now()) === JSON.stringify(wanted),
-      {
-        timeoutMs: 5000,
-      },
-      () => `, but ${JSON.stringify(now())}`,
-    );
+  const untilIs = (wanted: object) => expect.poll(now, { timeout: 5000, interval: 10 }).toEqual(wanted);
 
   test("is told of a fresh one, and of one that has carried bytes both ways", async () => {
     await untilIs({ states: [1, 1], dialled: [true, false] });
@@ -95,7 +87,7 @@ describe.skipIf(obstacle() !== undefined)("who dialled a connection", () => {
       const answers = { right: 0, wrong: 0 };
       for (let round = 0; round < 300; round++) {
         await sleep(0);
-        const dialler = netns.connections().find(({ local }) => local.port === socket.remotePort);
+        const dialler = (await connectionsOf(netns)).find(({ local }) => local.port === socket.remotePort);
         const answer = dialler && isDialled(dialler);
         if (answer === true) answers.right++;
         if (answer === false) answers.wrong++;

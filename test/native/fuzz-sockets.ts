@@ -2,6 +2,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Handle, Native, Netns } from "../../agent/dataplane/native.ts";
+import { makeSieve } from "../../agent/dataplane/sieve.ts";
 import { socketIn } from "./sockets.ts";
 
 const noop = () => {};
@@ -42,25 +43,36 @@ export class FuzzedSockets {
     const netns = this.#keep(this.#native.Netns.open(this.#path));
     const closedNetns = this.#native.Netns.open(this.#path);
     closedNetns.close();
-    const connections = this.#netns.connections();
+    const listing = this.#keep(this.#netns.list());
+    const reading = this.#keep(this.#netns.list({ remote: makeSieve(1) }));
+    reading.next(noop);
+    const closedListing = this.#netns.list();
+    closedListing.next(noop);
+    closedListing.close();
     this.#native.closeDescriptor(client);
-    const strange = { ...connections[0], remote: { port: 1 } };
+    const end = { address: loopback, port: 1 };
+    const names = { interfaceIndex: 0, cookie: 1n, inode: 1n, uid: 0, beyondPayload: 0 };
+    const connection = { family: 4, state: 1, local: end, remote: end, ...names };
+    const strange = { ...connection, remote: { port: 1 } };
+    const filters = [{ listeners: true, remote: makeSieve(9) }, { remote: Buffer.alloc(7) }];
     const descriptors = [[0, 1, 2], [-1], [1e6], Array(17).fill(0), Object.freeze([Number.NaN])];
     const closing = Object.defineProperty([0], 0, { get: () => channel.close() ?? 0 });
     return [
       ...[listener, channel, receiving, closedChannel, acceptor, connecting, netns, closedNetns],
-      ...[...connections.slice(0, 2), strange, ...descriptors, closing],
+      ...[listing, reading, closedListing, ...filters],
+      ...[connection, strange, ...descriptors, closing],
     ];
   }
 
   /** The classes that cannot be reached by name. */
   get classes(): Record<string, unknown> {
-    const [listener, channel, , , , connecting] = this.instances();
+    const [listener, channel, , , , connecting, , , listing] = this.instances();
     const classOf = (it: unknown) => (it as { constructor: unknown }).constructor;
     const classes = {
       FdChannel: classOf(channel),
       Listener: classOf(listener),
       Connecting: classOf(connecting),
+      Listing: classOf(listing),
     };
     this.closeAll();
     return classes;

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { TcpConnection } from "../../agent/dataplane/native.ts";
+import { connectionsOf } from "./connections.ts";
 import { dial, echo, only, startDialler } from "./dialler.ts";
 import { type Application, bytesOf, Namespace, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
@@ -16,7 +17,8 @@ describe.skipIf(obstacle())("connections of a network namespace", () => {
     app = startDialler(pair.inside);
   });
 
-  const dialled = (port: number) => pair.netns.connections().filter((it) => it.remote.port === port);
+  const dialled = async (port: number) =>
+    (await connectionsOf(pair.netns)).filter((it) => it.remote.port === port);
 
   it.each([
     ["IPv4", 4, "127.0.0.1", "127.0.0.1"],
@@ -26,7 +28,7 @@ describe.skipIf(obstacle())("connections of a network namespace", () => {
     const port = echo(pair.netns, listener);
     const ids: { id: string; localPort: number }[] = [];
     for (let count = 0; count < 20; count++) ids.push(await dial(app, host, port));
-    const listed = dialled(port);
+    const listed = await dialled(port);
     expect(listed.map((it) => it.local.port).sort()).toEqual(ids.map((it) => it.localPort).sort());
     for (const connection of listed) {
       expect(connection).toMatchObject({
@@ -53,12 +55,12 @@ describe.skipIf(obstacle())("connections of a network namespace", () => {
   ] as const)("leaves a new %s connection alone that has the tuple of a former one", async (_, family, host) => {
     const port = echo(pair.netns, family);
     const first = await dial(app, host, port);
-    const former = only(dialled(port));
+    const former = only(await dialled(port));
     expect(await app.ask(`reset ${first.id}`)).toBe("reset");
-    await until(() => dialled(port).length === 0);
+    await expect.poll(() => dialled(port)).toEqual([]);
     expect(pair.netns.destroy(former)).toBe(false);
     const second = await dial(app, host, port, first.localPort);
-    const { cookie, ...place } = only(dialled(port));
+    const { cookie, ...place } = only(await dialled(port));
     expect(place).toMatchObject({ local: former.local, remote: former.remote });
     expect(cookie).not.toBe(former.cookie);
     expect(pair.netns.destroy(former)).toBe(false);
@@ -77,7 +79,7 @@ try: s.recv(1)
 except OSError as error: print(error.errno, flush=True)`;
     const bound = pair.inside.start("python3", "-c", script);
     expect(await bound.line()).toBe("connected");
-    const connection = only(dialled(port));
+    const connection = only(await dialled(port));
     expect(connection.interfaceIndex).toBe(1);
     expect(pair.netns.destroy({ ...connection, interfaceIndex: 0 })).toBe(false);
     expect(pair.netns.destroy(connection)).toBe(true);
@@ -91,7 +93,7 @@ except OSError as error: print(error.errno, flush=True)`;
     const done = new Promise<unknown>((resolve) => {
       pair.native.connectTcp(fd, bytesOf("192.0.2.77"), 9, 60_000, resolve);
     });
-    const pending = only(dialled(9));
+    const pending = only(await dialled(9));
     expect(pending.state).toBe(SYN_SENT);
     expect(pair.netns.destroy(pending)).toBe(true);
     expect(await done).toMatchObject({ code: "ECONNABORTED" });
@@ -102,14 +104,14 @@ except OSError as error: print(error.errno, flush=True)`;
       `const s = require("node:net").connect(${port}, "127.0.0.1", () => s.end().resume());`,
     );
     await until(() => pair.inside.run("ss", "-Htn", "state", "time-wait").includes(`:${port}`));
-    expect(only(dialled(port))).toMatchObject({ state: 1 });
-    expect(pair.netns.connections().filter((it) => it.state === LISTEN)).toEqual([]);
+    expect(only(await dialled(port))).toMatchObject({ state: 1 });
+    expect((await connectionsOf(pair.netns)).filter((it) => it.state === LISTEN)).toEqual([]);
   });
 
   it("refuses a connection that would not name one socket", async () => {
     const port = echo(pair.netns, 4);
     const { id } = await dial(app, "127.0.0.1", port);
-    const it4 = only(dialled(port));
+    const it4 = only(await dialled(port));
     const wrong: [object, RegExp][] = [
       [{ ...it4, cookie: 2n ** 64n - 1n }, /cookie must be one that names a socket/],
       [{ ...it4, cookie: -1n }, /cookie must be one/],
@@ -153,13 +155,13 @@ except OSError as error: print(error.errno, flush=True)`;
     }
     await until(() => accepted.length === 5000);
     const started = performance.now();
-    const listed = opened.connections();
+    const listed = await connectionsOf(opened);
     console.log(`${listed.length} connections in ${(performance.now() - started).toFixed(1)} ms`);
     expect(new Set(listed.map((it) => it.cookie)).size).toBe(10_000);
     expect(listed).toHaveLength(10_000);
     acceptor.close();
     for (const it of [...accepted, ...dialling]) pair.native.resetSocket(it);
-    expect(opened.connections()).toEqual([]);
+    expect(await connectionsOf(opened)).toEqual([]);
     opened.close();
   });
 });

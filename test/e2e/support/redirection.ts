@@ -24,6 +24,8 @@ export interface RedirectionOptions {
   /** `node` is in the node's namespace: its cookie is the one that has no listener. */
   readonly pods: { readonly known: readonly PodHandle[]; readonly node: PodHandle };
   readonly verdicts: Verdicts;
+  /** How many connects of one namespace may wait for the proxy. */
+  readonly waiting?: number;
 }
 
 export class Redirection {
@@ -37,7 +39,7 @@ export class Redirection {
   readonly #verdicts: Verdicts;
 
   /** Attaches nothing yet. */
-  constructor(lab: Lab, { pods, verdicts }: RedirectionOptions) {
+  constructor(lab: Lab, { pods, verdicts, waiting }: RedirectionOptions) {
     const native = loadNative();
     this.nodeCookie = realPod(lab, pods.node, {}).netnsCookies[0] ?? 0n;
     this.kernel = new Kernel(native, {
@@ -47,8 +49,8 @@ export class Redirection {
       nodeNetnsCookie: this.nodeCookie,
       eventsPerSecond: 1000,
     });
-    this.table = new RedirectTable(this.kernel.maps);
-    this.listeners = new ListenerTable(this.kernel.maps.listeners);
+    this.listeners = new ListenerTable(this.kernel.maps, waiting);
+    this.table = new RedirectTable(this.kernel.maps, (cookie) => this.listeners.take(cookie));
     this.#dataplane = new Dataplane(this.kernel.maps, systemClock);
     this.#pods = new Map(pods.known.map((pod) => [pod.uid, realPod(lab, pod, {})]));
     this.#verdicts = verdicts;

@@ -53,28 +53,13 @@ describe("redirects", () => {
   let redirects: MemoryMap;
   let forwarded: MemoryMap;
   let table: RedirectTable;
+  let taken: bigint[];
 
   beforeEach(() => {
     redirects = new MemoryMap("redirects", layouts.redirect_key.size, layouts.redirect.size);
     forwarded = new MemoryMap("forwarded_sockets", 8, layouts.redirect.size);
-    table = new RedirectTable({ redirects, forwarded_sockets: forwarded });
-  });
-
-  test("that nobody takes are counted by namespace, and no namespace keeps more than it may", () => {
-    for (let port = 1000; port < 1010; port++) redirects.put(encodeRedirectKey(COOKIE, port, 4), written(4));
-    redirects.put(encodeRedirectKey(7n, 1000, 4), written(4));
-    expect(table.waiting(3)).toEqual(
-      new Map([
-        [COOKIE, 10],
-        [7n, 1],
-      ]),
-    );
-    expect(table.waiting(3)).toEqual(
-      new Map([
-        [COOKIE, 3],
-        [7n, 1],
-      ]),
-    );
+    taken = [];
+    table = new RedirectTable({ redirects, forwarded_sockets: forwarded }, (cookie) => taken.push(cookie));
   });
 
   test("are taken once, by whom they are for", () => {
@@ -84,8 +69,10 @@ describe("redirects", () => {
     expect(table.take(COOKIE + 1n, 40_000, 4, SOURCE)).toBeUndefined();
     // Another client's, with the same port at an address of its own: it stays for that one.
     expect(table.take(COOKIE, 40_000, 4, encodeAddress("127.0.0.2"))).toBeUndefined();
+    expect(taken).toEqual([]);
     expect(table.take(COOKIE, 40_000, 4, SOURCE)).toEqual({ action: "proxy", ...decoded });
     expect(table.take(COOKIE, 40_000, 4, SOURCE)).toBeUndefined();
+    expect(taken).toEqual([COOKIE]);
   });
 
   test("of a policy are known by their socket, and none that wait for the proxy", () => {
@@ -106,28 +93,75 @@ describe("redirects", () => {
 });
 
 describe("listeners", () => {
-  let map: MemoryMap;
+  let maps: { listeners: MemoryMap; redirects: MemoryMap; note_counts: MemoryArray };
   let listeners: ListenerTable;
 
   beforeEach(() => {
-    map = new MemoryMap("listeners", 8, layouts.listener.size);
-    listeners = new ListenerTable(map);
+    maps = {
+      listeners: new MemoryMap("listeners", 8, layouts.listener.size),
+      redirects: new MemoryMap("redirects", layouts.redirect_key.size, layouts.redirect.size),
+      note_counts: new MemoryArray("note_counts", 4, 8),
+    };
+    listeners = new ListenerTable(maps, 5);
   });
 
+  const at = (cookie: bigint) => maps.listeners.get(encodeU64(cookie))?.toString("hex");
+  /** How many notes the kernel has made of each slot's namespace, and the most that it may. */
+  const counts = () =>
+    Array.from({ length: 8 }, (_, index) => maps.note_counts.get(encodeU32(index))?.readUInt32LE());
+
   test("have their ports in network order, and none where there is none", () => {
-    listeners.put(COOKIE, { port4: 0x1234, overLimit: true });
-    expect(map.get(encodeU64(COOKIE))?.toString("hex")).toBe("1234000001000000");
-    listeners.put(COOKIE, { port4: 0x1234, port6: 0x5678 });
-    expect(map.get(encodeU64(COOKIE))?.toString("hex")).toBe("1234567800000000");
+    listeners.put(COOKIE, { port4: 0x1234 });
+    expect(at(COOKIE)).toBe("1234000000000000");
+    listeners.put(7n, { port4: 0x1234, port6: 0x5678 });
+    expect(at(7n)).toBe("1234567801000000");
     expect([listeners.delete(COOKIE), listeners.delete(COOKIE)]).toEqual([true, false]);
+    listeners.put(8n, { port6: 0x5678 });
+    expect(at(8n)).toBe("0000567800000000");
     expect(() => listeners.put(COOKIE, { port4: 65_536 })).toThrow(RangeError);
   });
 
-  test("are forgotten together", () => {
+  test("may have so many connects wait, as many again as are taken, and none while they are over their limit", () => {
+    for (const cookie of [COOKIE, 7n]) listeners.put(cookie, { port4: 1 });
+    expect(counts().slice(0, 4)).toEqual([0, 5, 0, 5]);
+    for (const cookie of [7n, 7n, 9n]) listeners.take(cookie);
+    expect(counts().slice(0, 4)).toEqual([0, 5, 0, 7]);
+    listeners.put(7n, { port4: 1, overLimit: true });
+    expect(counts().slice(0, 4)).toEqual([0, 5, 0, 2]);
+    listeners.take(7n);
+    expect(counts().slice(0, 4)).toEqual([0, 5, 0, 3]);
+    listeners.put(7n, { port4: 1 });
+    expect(counts().slice(0, 4)).toEqual([0, 5, 0, 8]);
+  });
+
+  test("are written once: the kernel may be reading", () => {
+    listeners.put(COOKIE, { port4: 1 });
+    let writes = 0;
+    maps.listeners.afterWrite = () => writes++;
+    listeners.put(COOKIE, { port4: 1, overLimit: true });
+    listeners.take(COOKIE);
+    expect(writes).toBe(0);
+  });
+
+  test("begin with no notes of those that were there before, and count none", () => {
+    listeners.put(COOKIE, { port4: 1 });
+    listeners.take(COOKIE);
+    maps.note_counts.put(encodeU32(0), encodeU32(3));
+    for (const cookie of [COOKIE, 7n]) maps.redirects.put(encodeRedirectKey(cookie, 40_000, 4), written(4));
+    listeners.delete(COOKIE);
+    listeners.put(COOKIE, { port4: 1 });
+    expect(counts().slice(0, 2)).toEqual([0, 5]);
+    expect([...maps.redirects.content.keys()]).toEqual([encodeRedirectKey(7n, 40_000, 4).toString("latin1")]);
+  });
+
+  test("are forgotten together, with what waited there", () => {
     listeners.clear();
     for (const cookie of [1n, 2n]) listeners.put(cookie, { port4: 1 });
+    maps.redirects.put(encodeRedirectKey(1n, 40_000, 4), written(4));
     listeners.clear();
-    expect(map.content.size).toBe(0);
+    expect([maps.listeners.content.size, maps.redirects.content.size]).toEqual([0, 0]);
+    listeners.put(3n, { port4: 1 });
+    expect(at(3n)).toBe("0001000000000000");
   });
 });
 

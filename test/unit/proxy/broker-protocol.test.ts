@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { TcpConnection } from "../../../agent/dataplane/native.ts";
+import { makeSieve } from "../../../agent/dataplane/sieve.ts";
 import {
   type Answer,
   CONNECTIONS_PER_MESSAGE,
@@ -32,6 +33,8 @@ describe("what one side writes the other reads", () => {
     { id: 0, op: "listen", ...place },
     { id: 1, op: "sockets", ...place, family: 6, count: 16 },
     { id: Number.MAX_SAFE_INTEGER, op: "connections", ...place },
+    { id: 5, op: "connections", ...place, remote: Buffer.alloc(4 + 2 ** 15, 0xab) },
+    { id: 6, op: "more", of: 5 },
     { id: 2, op: "destroy", ...place, connections: many },
     { id: 3, op: "watch", ...place },
     { id: 4, op: "beat", agentDownAfter: 5000 },
@@ -63,11 +66,16 @@ describe("what one side writes the other reads", () => {
     for (const answer of answers) expect(decodeAnswer(encodeAnswer(answer))).toEqual(answer);
   });
 
-  test("as many connections as go together fit a message", () => {
+  test("as many connections as go together fit a message, and the largest sieve", () => {
     expect(encodeRequest({ id: 1, op: "destroy", ...place, connections: many }).length).toBeLessThan(
       64 << 10,
     );
     expect(encodeAnswer({ id: 1, connections: many, more: true }).length).toBeLessThan(64 << 10);
+    const longestPlace = { ...place, cgroup: "a".repeat(1024) };
+    const remote = makeSieve(1e6);
+    expect(encodeRequest({ id: 1, op: "connections", ...longestPlace, remote }).length).toBeLessThan(
+      64 << 10,
+    );
   });
 });
 
@@ -95,6 +103,10 @@ describe("a request is refused", () => {
     ["for any number of sockets", { op: "sockets", family: 4 }],
     ["for no sockets", { op: "sockets", family: 4, count: 0 }],
     ["for more sockets than a message carries", { op: "sockets", family: 4, count: 17 }],
+    ["for connections by what is no sieve", { op: "connections", remote: 5 }],
+    ["for connections by a sieve that is too long", { op: "connections", remote: "A".repeat(50_000) }],
+    ["with a sieve that has none", { remote: "AAAA" }],
+    ["for more in a place", { op: "more", of: 5 }],
     ["that beats in a place", { op: "beat", agentDownAfter: 5000 }],
     ["for no connections to destroy", { op: "destroy" }],
     ["for too many connections", { op: "destroy", connections: Array(CONNECTIONS_PER_MESSAGE + 1).fill([]) }],

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { TcpConnection, TcpSocket } from "../../../agent/dataplane/native.ts";
+import type { Listing, Netns, TcpConnection, TcpSocket } from "../../../agent/dataplane/native.ts";
 import { keepTold, recallTold, type Told } from "../../../agent/proxy/broker-record.ts";
 import { Silence, waiting } from "../../../agent/proxy/silence.ts";
 
@@ -111,7 +111,7 @@ function silence(told = untold, onTold: (told: Told) => void = () => {}): Silenc
     told,
     onTold,
     find: () => ({
-      table: () => open,
+      ...tableOf(() => open),
       destroy: ({ local }) => {
         open = open.filter(
           (connection) => ![connection.local.port, connection.remote.port].includes(local.port),
@@ -125,56 +125,65 @@ function silence(told = untold, onTold: (told: Told) => void = () => {}): Silenc
   });
 }
 
-function pass(time: number): void {
+/** All in one piece. */
+function tableOf(sockets: () => readonly TcpSocket[]): Pick<Netns, "list"> {
+  const listing = {
+    next: (done) => done(undefined, [...sockets()], false),
+    close: () => {},
+  } satisfies Listing;
+  return { list: () => listing };
+}
+
+async function pass(time: number): Promise<void> {
   for (let step = 0; step < time; step += 50) {
     now += 50;
-    vi.advanceTimersByTime(50);
+    await vi.advanceTimersByTimeAsync(50);
   }
 }
 
-test("nobody waits for longer than the agent has said, and nobody is ended while it lives", () => {
+test("nobody waits for longer than the agent has said, and nobody is ended while it lives", async () => {
   const watch = silence();
   watch.watch(place);
   for (let beats = 0; beats < 10; beats++) {
     watch.beat(1000);
-    pass(500);
+    await pass(500);
   }
   expect(ended).toEqual([]);
-  pass(500);
+  await pass(500);
   expect(ended).toHaveLength(1);
   expect(ended[0]).toBeLessThanOrEqual(4500 + 1000);
   // Who comes while the kernel still sends.
   open = [...listeners, client({ port: 2 }), its({ port: 2 }, 0n)];
-  pass(100);
+  await pass(100);
   expect(ended).toHaveLength(2);
 });
 
-test("a timer that fires a little early is no reason to wait for ever", () => {
+test("a timer that fires a little early is no reason to wait for ever", async () => {
   const watch = silence();
   watch.watch(place);
   watch.beat(1000);
   now = 899.5;
-  vi.advanceTimersByTime(901);
+  await vi.advanceTimersByTimeAsync(901);
   expect(ended).toEqual([]);
-  pass(50);
+  await pass(50);
   expect(ended).toHaveLength(1);
 });
 
-test("an agent that never beats or is gone has nobody ended, nor has a pod that is gone", () => {
+test("an agent that never beats or is gone has nobody ended, nor has a pod that is gone", async () => {
   const never = silence();
   never.watch(place);
-  pass(10_000);
+  await pass(10_000);
   never.beat(1000);
   never.forget(place.cookie);
-  pass(10_000);
+  await pass(10_000);
   never.watch(place);
   never.beat(1000);
   never.end();
-  pass(10_000);
+  await pass(10_000);
   expect(ended).toEqual([]);
 });
 
-test("what an agent has told a broker that is no more, the next one knows, and gives it its time to say more", () => {
+test("what an agent has told a broker that is no more, the next one knows, and gives it its time to say more", async () => {
   let told = untold;
   const first = silence(told, (now) => {
     told = now;
@@ -184,14 +193,14 @@ test("what an agent has told a broker that is no more, the next one knows, and g
   first.beat(1000);
   first.forget(6n);
   first.close();
-  pass(10_000);
+  await pass(10_000);
   expect(told).toEqual({ agentDownAfter: 1000, places: [place] });
   const next = silence(told);
-  pass(800);
+  await pass(800);
   next.beat(1000);
-  pass(800);
+  await pass(800);
   expect(ended).toEqual([]);
-  pass(200);
+  await pass(200);
   expect(ended).toHaveLength(1);
   next.close();
   silence(told, (now) => {
@@ -222,14 +231,14 @@ test("a record is read as it was written, and one that is not there or damaged a
   }
 });
 
-test("a pod with very many holds nobody else up, and has all of them ended", () => {
+test("a pod with very many holds nobody else up, and has all of them ended", async () => {
   const order: bigint[] = [];
   const sockets = new Map([7n, 8n].map((cookie) => [cookie, cookie === 7n ? 3000 : 1]));
   const watch = new Silence({
     told: untold,
     onTold: () => {},
     find: ({ cookie }) => ({
-      table: () => Array.from({ length: sockets.get(cookie) ?? 0 }, (_, port) => its({ port }, 9n)),
+      ...tableOf(() => Array.from({ length: sockets.get(cookie) ?? 0 }, (_, port) => its({ port }, 9n))),
       destroy: () => {
         order.push(cookie);
         sockets.set(cookie, (sockets.get(cookie) ?? 0) - 1);
@@ -242,19 +251,19 @@ test("a pod with very many holds nobody else up, and has all of them ended", () 
   });
   for (const cookie of sockets.keys()) watch.watch({ cgroup: "pod", cookie });
   watch.beat(1000);
-  pass(2000);
+  await pass(2000);
   expect(order.indexOf(8n)).toBe(1024);
   expect([...sockets.values()]).toEqual([0, 0]);
   watch.end();
 });
 
-test("a kernel that can end nothing is told of once", () => {
+test("a kernel that can end nothing is told of once", async () => {
   const said: string[] = [];
   const watch = new Silence({
     told: untold,
     onTold: () => {},
     find: () => ({
-      table: () => open,
+      ...tableOf(() => open),
       destroy: () => {
         throw Object.assign(new Error("it needs CONFIG_INET_DIAG_DESTROY"), { code: "EOPNOTSUPP" });
       },
@@ -266,19 +275,19 @@ test("a kernel that can end nothing is told of once", () => {
   for (let silences = 0; silences < 3; silences++) {
     watch.watch(place);
     watch.beat(1000);
-    pass(5000);
+    await pass(5000);
   }
   expect(said).toEqual(["it needs CONFIG_INET_DIAG_DESTROY"]);
   expect(ended).toEqual([]);
 });
 
-test("what was heard while this process stood still counts", () => {
+test("what was heard while this process stood still counts", async () => {
   const watch = silence();
   watch.watch(place);
   watch.beat(1000);
   setImmediate(() => watch.beat(1000));
   now += 5000;
-  vi.advanceTimersByTime(900);
+  await vi.advanceTimersByTimeAsync(900);
   expect(ended).toEqual([]);
   watch.end();
 });

@@ -35,10 +35,13 @@ class World {
   bindError: string | undefined;
   pumpFails = false;
   decisions = 0;
+  /** How long each takes. */
+  decisionMs = 0;
   shake: (signal: AbortSignal) => Promise<Secured> = () => Promise.reject(new Error("no handshake"));
 
-  proxy(limits: { perPod?: number; pending?: number; tls?: number } = {}): TcpProxy {
-    const { perPod = 10, pending = 10, tls = 10 } = limits;
+  /** `all`: of each of the three. */
+  proxy(limits: { perPod?: number; pending?: number; tls?: number; all?: number } = {}): TcpProxy {
+    const { perPod = 10, pending = 10, tls = 10, all = 100 } = limits;
     return new TcpProxy({
       native: {
         resetSocket: (fd) => this.done.push(`reset ${fd}`),
@@ -63,6 +66,8 @@ class World {
       take: () => this.taken,
       decide: ({ tls }) => {
         this.decisions++;
+        const until = performance.now() + this.decisionMs;
+        while (performance.now() < until);
         return tls === undefined ? this.ruling : this.afterwards;
       },
       onOutcome: (outcome) => this.outcomes.push(outcome),
@@ -75,10 +80,10 @@ class World {
       handshakeTimeoutMs: 7000,
       connectTimeoutMs: 10_000,
       idleMs: 0,
-      open: { perPod, all: 100 },
-      pending: { perPod: pending, all: 100 },
-      tls: { perPod: tls, all: 100 },
-      overLimit: { update: () => {} },
+      open: { perPod, all },
+      pending: { perPod: pending, all },
+      tls: { perPod: tls, all },
+      onFull: () => {},
     });
   }
 
@@ -297,6 +302,105 @@ test("draining waits for the last connection, and no longer than it may", async 
   await turn();
   await proxy.drain(1);
   expect(proxy.open.size).toBe(0);
+});
+
+describe("when all room is taken, a pod that has fewer takes that of the last of another", () => {
+  const settings = { clients: "ignore" } as TlsSettings;
+  const wanted: Ruling = { action: "proxy", reason: "pending", handshake: settings };
+  const end: ClientEnd = {
+    join: () => () => {},
+    reset: () => world.done.push("reset TLS"),
+  };
+  const session = { settings } as TlsSession;
+  /** Two of one pod, the second of which is in the state that is asked about, and then one of another. */
+  const displace = async (before: () => void | Promise<void>, proxy = world.proxy({ all: 2 })) => {
+    proxy.accept(place, 4, 11, { address: SOURCE, port: 4001 });
+    if (world.decisionMs === 0) await turn();
+    proxy.accept(place, 4, 12, { address: SOURCE, port: 4002 });
+    await before();
+    world.ruling = allow;
+    world.outcomes.length = 0;
+    proxy.accept({ ...place, podUid: "uid-2", cookie: 6n }, 4, 13, { address: SOURCE, port: 4003 });
+    await turn();
+    await turn();
+    const said = world.outcomes.map(({ caller, ruling }) => [caller.client.port, ruling]);
+    expect(said.filter(([port]) => port !== 4001)).toEqual([
+      [4002, { action: "deny", reason: "over-limit" }],
+      [4003, allow],
+    ]);
+    expect(world.done.at(-1)).toBe("pump 13 20");
+    expect(proxy.counts).toMatchObject({ open: { used: 2 }, pending: { used: 0 }, tls: { used: 0 } });
+    expect(proxy.counts.refused).toEqual(new Map([["over-limit", 1]]));
+    expect(proxy.open.size).toBe(2);
+  };
+
+  test("if it is open", async () => {
+    await displace(async () => {
+      await turn();
+      expect(world.pumped.size).toBe(2);
+    });
+    expect([...world.pumped.keys()]).toEqual([1, 3]);
+  });
+
+  test("if it is being connected", async () => {
+    const { connect } = world;
+    await displace(async () => {
+      world.connect = () => {};
+      await turn();
+      world.connect = connect;
+    });
+    expect(world.done).toContain("reset 12");
+    expect(world.done).toContain("abandon 20");
+  });
+
+  test("if it has not been decided", async () => {
+    world.decisionMs = 15;
+    await displace(() => {
+      expect(world.decisions).toBe(1);
+      world.decisionMs = 0;
+    });
+    expect(world.done).toContain("reset 12");
+    expect(world.decisions).toBe(2);
+  });
+
+  test.each(["goes on", "has just been made"])("if a handshake %s", async (how) => {
+    const proxy = world.proxy({ all: 2 });
+    let made = (_: Secured) => {};
+    world.shake = (signal) =>
+      new Promise((resolve, reject) => {
+        made = resolve;
+        signal.addEventListener("abort", () => {
+          if (how === "goes on") world.done.push("reset 12");
+          reject(new Error("TLS handshake: the agent stops"));
+        });
+      });
+    const { accept } = proxy;
+    proxy.accept = (...what) => {
+      world.ruling = what[2] === 12 ? wanted : allow;
+      accept.apply(proxy, what);
+    };
+    await displace(async () => {
+      await turn();
+      if (how === "has just been made") made({ session, end });
+    }, proxy);
+    expect(world.done).toContain(how === "goes on" ? "reset 12" : "reset TLS");
+  });
+
+  test("but for none that its own pod may not have", async () => {
+    const proxy = world.proxy({ all: 4, perPod: 3, pending: 1 });
+    for (let i = 0; i < 3; i++) {
+      proxy.accept(place, 4, 11 + i, { address: SOURCE, port: 4000 + i });
+      await turn();
+    }
+    world.connect = () => {};
+    const other = { ...place, podUid: "uid-2" };
+    for (const fd of [21, 22]) proxy.accept(other, 4, fd, { address: SOURCE, port: 5000 + fd });
+    await turn();
+    expect(world.outcomes.slice(3)).toMatchObject([
+      { caller: { podUid: "uid-2" }, ruling: { action: "deny", reason: "over-limit" } },
+    ]);
+    expect(proxy.open.size).toBe(4);
+  });
 });
 
 describe("where TLS is to be terminated", () => {

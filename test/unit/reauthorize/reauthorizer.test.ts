@@ -1,11 +1,11 @@
 /** What is ended in a look at all connections. The broker and the kernel behind it are a table in memory here. */
 import { describe, expect, test } from "vitest";
 import type { TcpConnection } from "../../../agent/dataplane/native.ts";
-import type { Place } from "../../../agent/guard/travel.ts";
 import { identityReader } from "../../../agent/identity/pod-identity.ts";
 import { systemClock } from "../../../agent/model/clock.ts";
 import type { Revoked } from "../../../agent/reauthorize/judge.ts";
 import { type ProxiedConnection, Reauthorizer } from "../../../agent/reauthorize/reauthorizer.ts";
+import type { Forwarded } from "../../../agent/reauthorize/tables.ts";
 import { connectionPolicy, denyNamespace } from "../guard/builders.ts";
 import { localPod, runs } from "./run.ts";
 import { socketTo } from "./sockets.ts";
@@ -16,11 +16,13 @@ const payments = localPod("payments/web");
 const connectionPolicies = [connectionPolicy("payments/p", ["ledger"], denyNamespace("sandbox"))];
 const parts = { connectionPolicies, localPods: [sandbox, payments] };
 
+const PIECE = 10;
+
 interface World {
   readonly open?: Readonly<Record<string, readonly TcpConnection[]>>;
   /** Are in the table's answers and have ended when they are to be ended. */
   readonly ended?: Readonly<Record<string, readonly TcpConnection[]>>;
-  readonly forwarded?: ReadonlyMap<bigint, { readonly dialled: Place }>;
+  readonly forwarded?: ReadonlyMap<bigint, Forwarded>;
   readonly own?: readonly bigint[];
   readonly proxied?: readonly ProxiedConnection[];
   readonly now?: () => number;
@@ -44,10 +46,15 @@ function rig({
   const reauthorizer = new Reauthorizer({
     clock: { ...systemClock, now },
     table: {
-      connections: async ({ cgroup, cookie }) => {
+      connections: async function* ({ cgroup, cookie }) {
         asked.push(`${cgroup} ${cookie}`);
         onRead?.(cookie, tables);
-        return [...(tables.get(cookie) ?? []), ...(ended[String(cookie)] ?? [])];
+        const all = [...(tables.get(cookie) ?? []), ...(ended[String(cookie)] ?? [])];
+        for (let at = 0; at < all.length || at === 0; at += PIECE) {
+          yield all.slice(at, at + PIECE);
+          // As the kernel may where others are gone from before it.
+          if (tables.get(cookie)?.includes(all[at] as TcpConnection) === false) at++;
+        }
       },
       destroy: async ({ cookie }, sockets) => {
         const before = tables.get(cookie) ?? [];
@@ -107,6 +114,26 @@ describe("a look", () => {
     expect(order.indexOf(other.uid)).toBeLessThan(5);
   });
 
+  test("ends all of a pod with very many, a piece at a time, and meanwhile those of all other pods", async () => {
+    const pods = Array.from({ length: 20 }, (_, number) => localPod(`sandbox/${number}`));
+    const many = 500;
+    // More pods with very many than are looked at at a time.
+    const open = pods.map((_, at) => Array.from({ length: at < 12 ? many : 1 }, () => socketTo(...LEDGER)));
+    const { reauthorizer, revoked, left } = rig({
+      open: Object.fromEntries(open.map((sockets, at) => [at + 1, sockets])),
+      // Turns by the clock come on top of those by pieces.
+      now: () => 0,
+    });
+    reauthorizer.learn(runs()({ ...parts, localPods: pods }));
+    await reauthorizer.look();
+    for (const { name } of pods.slice(12))
+      expect(revoked.findIndex(({ pod }) => pod.name === name)).toBeGreaterThanOrEqual(0);
+    // The look did not wait for them; some were passed over at first, since others had been ended.
+    expect(left().length).toBeGreaterThan(12 * many * 0.9);
+    await expect.poll(left, { timeout: 5000 }).toEqual([]);
+    expect(revoked).toHaveLength(12 * many + 8);
+  });
+
   test("takes a v4-mapped address for the IPv4 address, on a socket of the other family", async () => {
     const { reauthorizer, revoked } = rig({ open: { 1: [socketTo(...LEDGER, { family: 6 })] } });
     reauthorizer.learn(runs()(parts));
@@ -150,9 +177,10 @@ describe("a look", () => {
   test("judges a forwarded socket by what was dialled", async () => {
     const socket = socketTo("192.0.2.99", 81);
     const dialled = { address: "192.0.2.10", port: 80 };
+    const target = { address: "192.0.2.99", port: 81 };
     const { reauthorizer, revoked } = rig({
       open: { 1: [socket] },
-      forwarded: new Map([[socket.cookie, { dialled }]]),
+      forwarded: new Map([[socket.cookie, { dialled, target }]]),
     });
     reauthorizer.learn(runs()(parts));
     await reauthorizer.look();
