@@ -120,9 +120,6 @@ async function serves(from: string): Promise<void> {
 import ssl
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-def talk(made):
-    made.sendall(b"hello\\n")
-    return made.recv(200).decode().split(" ")[0]
 start = time.monotonic()
 saw = [outcome(lambda: talk(connect(address, 80))) for address in arguments[:3]]
 say(saw + [outcome(lambda: talk(context.wrap_socket(connect(arguments[3], 80))))])

@@ -5,7 +5,7 @@ import { connectionsOf } from "./connections.ts";
 import { bytesOf, codeOf, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
 import { obstacle } from "./scratch.ts";
-import type { Sockets } from "./sockets.ts";
+import { type Sockets, socketIn } from "./sockets.ts";
 
 const PORT_RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 
@@ -80,10 +80,10 @@ describe.skipIf(obstacle())("connectTcp", () => {
 
   it("is not confused when the socket is closed meanwhile and its number given to another", async () => {
     const { port, accepted } = accept();
-    const fd = pair.netns.socket(4);
+    const fd = socketIn(pair.netns);
     const first = connect(fd, "192.0.2.80", 11, 300);
     pair.native.closeDescriptor(fd);
-    const second = pair.netns.socket(4);
+    const second = socketIn(pair.netns);
     expect(second).toBe(fd);
     expect(await connect(second, "127.0.0.1", port)).toBeUndefined();
     expect(await first).toBe("ETIMEDOUT");
@@ -101,7 +101,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
   it("resets an accepted socket so that its peer knows, however it is closed, until it may end quietly", async () => {
     const { port, accepted } = accept();
     const fate = async (act: (fd: number) => void) => {
-      const fd = pair.netns.socket(4);
+      const fd = socketIn(pair.netns);
       expect(await connect(fd, "127.0.0.1", port)).toBeUndefined();
       await until(() => accepted.length === 1);
       const client = new Socket({ fd });
