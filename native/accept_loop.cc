@@ -44,7 +44,7 @@ bool IsDead(int fd) {
 int AcceptLoop::Start(Napi::Env env, UniqueFd* listener, AcceptEvents events) {
   events_ = std::move(events);
   int error = 0;
-  timer_ = Timer::Make(env, [this] { Resume(); }, events_.teardown, &error);
+  timer_ = Timer::Make(env, [this] { poller_->Resume(); }, events_.teardown, &error);
   if (timer_ == nullptr) return error;
   PollerEvents poll;
   poll.ready = [this] { AcceptBurst(); };
@@ -66,7 +66,7 @@ int AcceptLoop::Start(Napi::Env env, UniqueFd* listener, AcceptEvents events) {
 }
 
 void AcceptLoop::AcceptBurst() {
-  for (int count = 0; count < kBurst && IsOpen() && !paused_; count++) {
+  for (int count = 0; count < kBurst && IsOpen(); count++) {
     struct sockaddr_storage peer = {};
     socklen_t length = sizeof(peer);
     UniqueFd fd(
@@ -95,19 +95,6 @@ void AcceptLoop::Fail(int error) {
 void AcceptLoop::End(int error) {
   Stop();
   events_.failed(error, true);
-}
-
-void AcceptLoop::Pause() {
-  if (!IsOpen()) return;
-  paused_ = true;
-  poller_->Pause();
-  timer_->Cancel();
-}
-
-void AcceptLoop::Resume() {
-  if (!IsOpen()) return;
-  paused_ = false;
-  poller_->Resume();
 }
 
 // Also runs while the environment ends, so it must not touch JavaScript.

@@ -27,8 +27,6 @@ class AcceptLoop {
   ~AcceptLoop() { Stop(); }
   // Returns 0, or a positive errno; then the descriptor is still the caller's.
   int Start(Napi::Env env, UniqueFd* listener, AcceptEvents events);
-  void Pause();
-  void Resume();
   // Closes the socket. May be called from within an event, and twice.
   void Stop();
   bool IsOpen() const { return listener_.Valid(); }
@@ -42,7 +40,6 @@ class AcceptLoop {
   UniqueFd listener_;
   Poller* poller_ = nullptr;
   Timer* timer_ = nullptr;
-  bool paused_ = false;
   bool short_of_resources_ = false;
 };
 

@@ -23,9 +23,7 @@ int CheckListener(int fd) {
 }  // namespace
 
 Napi::Function Acceptor::Define(Napi::Env env) {
-  return DefineClass(env, "Acceptor",
-                     {InstanceMethod<&Acceptor::Pause>("pause"), InstanceMethod<&Acceptor::Resume>("resume"),
-                      InstanceMethod<&Acceptor::Close>("close")});
+  return DefineClass(env, "Acceptor", {InstanceMethod<&Acceptor::Close>("close")});
 }
 
 Acceptor::Acceptor(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -66,16 +64,6 @@ void Acceptor::Failed(int error, bool is_over) {
   on_error_->Call([&](Napi::Env env) -> std::vector<napi_value> {
     return {MakeError(env, "accept connections", ErrnoName(error)).Value(), Napi::Boolean::New(env, is_over)};
   });
-}
-
-void Acceptor::Pause(const Napi::CallbackInfo& info) {
-  if (!loop_.IsOpen()) FailClosed(info.Env(), "pause accepting");
-  loop_.Pause();
-}
-
-void Acceptor::Resume(const Napi::CallbackInfo& info) {
-  if (!loop_.IsOpen()) FailClosed(info.Env(), "resume accepting");
-  loop_.Resume();
 }
 
 void Acceptor::Close(const Napi::CallbackInfo&) {

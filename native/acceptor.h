@@ -17,8 +17,6 @@ class Acceptor : public Napi::ObjectWrap<Acceptor> {
   explicit Acceptor(const Napi::CallbackInfo& info);
 
  private:
-  void Pause(const Napi::CallbackInfo& info);
-  void Resume(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
   void Accepted(UniqueFd fd, const struct sockaddr_storage& peer);
   void Failed(int error, bool is_over);

@@ -90,7 +90,9 @@ void Connecting::Decide(int poll_error) {
 void Connecting::Finish(int error) {
   Release();
   ObjectWrap::Unref();
-  done_->Call([=](Napi::Env env) -> std::vector<napi_value> {
+  // The function may refer to this object, which would then keep itself alive.
+  std::unique_ptr<Callback> done = std::move(done_);
+  done->Call([=](Napi::Env env) -> std::vector<napi_value> {
     if (error == 0) return {};
     return {MakeError(env, kOperation, ErrnoName(error)).Value()};
   });
@@ -100,6 +102,7 @@ void Connecting::Close(const Napi::CallbackInfo&) {
   if (timer_ == nullptr) return;
   Release();
   ObjectWrap::Unref();
+  done_ = nullptr;
 }
 
 // Also runs while the environment ends, so it must not touch JavaScript.

@@ -89,8 +89,8 @@ int ReadNetnsCookie(uint64_t* cookie) {
 Napi::Function Netns::Define(Napi::Env env) {
   return DefineClass(env, "Netns",
                      {StaticMethod<&Netns::Open>("open"), InstanceMethod<&Netns::Listen>("listen"),
-                      InstanceMethod<&Netns::Socket>("socket"), InstanceMethod<&Netns::Sockets>("sockets"),
-                      InstanceMethod<&Netns::List>("list"), InstanceMethod<&Netns::Destroy>("destroy"),
+                      InstanceMethod<&Netns::Sockets>("sockets"), InstanceMethod<&Netns::List>("list"),
+                      InstanceMethod<&Netns::Destroy>("destroy"),
                       InstanceMethod<&Netns::Close>("close")});
 }
 
@@ -134,15 +134,6 @@ Napi::Value Netns::Listen(const Napi::CallbackInfo& info) {
   listener.Set("fd", Napi::Number::New(env, fd.Get()));
   fd.Release();
   return listener;
-}
-
-Napi::Value Netns::Socket(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  int family = FamilyOf(info[0]);
-  std::vector<UniqueFd> made = MakeSockets(env, family, 1);
-  Napi::Value number = Napi::Number::New(env, made[0].Get());
-  made[0].Release();
-  return number;
 }
 
 Napi::Value Netns::Sockets(const Napi::CallbackInfo& info) {

@@ -23,7 +23,6 @@ class Netns : public Napi::ObjectWrap<Netns> {
  private:
   static Napi::Value Open(const Napi::CallbackInfo& info);
   Napi::Value Listen(const Napi::CallbackInfo& info);
-  Napi::Value Socket(const Napi::CallbackInfo& info);
   Napi::Value Sockets(const Napi::CallbackInfo& info);
   Napi::Value List(const Napi::CallbackInfo& info);
   Napi::Value Destroy(const Napi::CallbackInfo& info);

@@ -16,8 +16,6 @@ void Timer::Start(uint64_t milliseconds) {
   uv_timer_start(Raw(), OnTimer, milliseconds, 0);
 }
 
-void Timer::Cancel() { uv_timer_stop(Raw()); }
-
 void Timer::OnTimer(uv_handle_s* handle) {
   static_cast<Timer*>(static_cast<LoopHandle*>(uv_handle_get_data(handle)))->fired_();
 }

@@ -13,7 +13,6 @@ class Timer : public LoopHandle {
   static Timer* Make(Napi::Env env, std::function<void()> fired, std::function<void()> teardown, int* error);
   // From now, also when the loop's own clock is late. A second Start replaces the first.
   void Start(uint64_t milliseconds);
-  void Cancel();
 
  private:
   Timer(std::function<void()> fired, std::function<void()> teardown)

@@ -23,7 +23,6 @@ int uv_poll_start(uv_handle_s* handle, int events, UvPollCallback callback);
 int uv_poll_stop(uv_handle_s* handle);
 int uv_timer_init(uv_loop_s* loop, uv_handle_s* handle);
 int uv_timer_start(uv_handle_s* handle, UvTimerCallback callback, uint64_t timeout, uint64_t repeat);
-int uv_timer_stop(uv_handle_s* handle);
 void uv_close(uv_handle_s* handle, UvCloseCallback callback);
 void uv_ref(uv_handle_s* handle);
 void uv_unref(uv_handle_s* handle);

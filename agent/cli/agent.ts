@@ -13,6 +13,7 @@ import {
   namespaceList,
   oneOf,
   pinPathOption,
+  requireCapabilities,
   requireKernel,
   resolveCgroupRoot,
   stateDirOption,
@@ -77,6 +78,7 @@ export function agentCommand(report: (status: number) => void): Command {
 
 async function runAgent(flags: Flags): Promise<number> {
   requireKernel();
+  requireCapabilities();
   const cgroupRoot = resolveCgroupRoot(flags.cgroupRoot);
   const log = agentLog(flags.logLevel);
   const { logLevel: _, cgroupRoot: __, ...options } = flags;

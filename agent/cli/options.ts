@@ -83,6 +83,21 @@ export function requireKernel(version = release()): void {
   }
 }
 
+/** Numbers of capabilities(7). SYS_ADMIN is as good as all three. */
+const CAPABILITIES = { BPF: 39, NET_ADMIN: 12, PERFMON: 38 } as const;
+const SYS_ADMIN = 21;
+
+/** `status`: the text of /proc/self/status. @throws Error that says what this process needs to load programs. */
+export function requireCapabilities(status = readFileSync("/proc/self/status", "utf8")): void {
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  const has = (number: number) => ((effective >> BigInt(number)) & 1n) === 1n;
+  const { BPF, NET_ADMIN } = CAPABILITIES;
+  // Without PERFMON alone it does without what that is for, and says so.
+  if (has(SYS_ADMIN) || (has(BPF) && has(NET_ADMIN))) return;
+  const all = Object.keys(CAPABILITIES).join(", ");
+  throw new Error(`load programs: this process may not: run it as root, or with the capabilities ${all}`);
+}
+
 export function isOlder(version: string, than: string): boolean {
   const [major = 0, minor = 0] = version.split(/[.-]/).map(Number);
   const [wantMajor = 0, wantMinor = 0] = than.split(".").map(Number);

@@ -46,7 +46,7 @@ export interface TcpConnection {
 /** A socket as the kernel's table has it: a connection, or one that listens, whose remote end is all zero. */
 export interface TcpSocket extends TcpConnection {
   /**
-   * Made by `Netns.listen` or `Netns.socket`, or accepted (or in the queue) there, and not moved by a Pump, which may dial
+   * Made by `Netns.listen` or `Netns.sockets`, or accepted (or in the queue) there, and not moved by a Pump, which may dial
    * for it: what becomes of its bytes hangs on an event loop. Never before Linux 5.10. Anybody can make a socket of his own look so.
    */
   readonly onEventLoop: boolean;
@@ -97,9 +97,10 @@ export interface Netns {
    * close-on-exec. The caller owns the descriptor. EADDRNOTAVAIL: loopback is down, or without IPv6. EAFNOSUPPORT.
    */
   listen(family: 4 | 6, backlog: number): { readonly fd: number; readonly port: number };
-  /** An unconnected TCP socket; non-blocking, close-on-exec. The caller owns the descriptor. */
-  socket(family: 4 | 6): number;
-  /** 1 to 32 of them, as many as a channel carries, or none: for little more than the price of one. */
+  /**
+   * 1 to 32 unconnected TCP sockets, as many as a channel carries, or none; non-blocking, close-on-exec. The caller owns the
+   * descriptors.
+   */
   sockets(family: 4 | 6, count: number): number[];
   /** Reads its table of TCP connections. EMFILE, ENFILE. */
   list(filter?: ListingFilter): Listing;
@@ -140,17 +141,6 @@ export interface FdChannel {
 }
 
 /**
- * Accepts TCP connections on the event loop, 64 per turn at most, from construction until `close()`, which closes the
- * listening socket. Keeps the process alive unless paused.
- */
-export interface Acceptor {
-  /** Connections wait in the backlog. */
-  pause(): void;
-  resume(): void;
-  close(): void;
-}
-
-/**
  * `isOver`: nothing is accepted any more and everything is closed. Else (EMFILE, ENFILE, ENOBUFS, ENOMEM) it is tried
  * again every 100 ms, and said again only after an attempt has succeeded.
  */
@@ -168,6 +158,9 @@ export interface NativeSockets {
   /** Does not wait. ENOENT, ECONNREFUSED: nobody listens; EACCES; EAGAIN: the listener's backlog is full. */
   connectChannel(path: string): FdChannel;
   /**
+   * Accepts TCP connections on the event loop, 64 per turn at most, from construction until `close()`, which closes the
+   * listening socket. Keeps the process alive.
+   *
    * Takes over a listening TCP socket, unless it throws: EBADF, ENOTSOCK, EPROTONOSUPPORT (not TCP), EINVAL (not
    * listening). `fd` is non-blocking, close-on-exec and the callback's to close. `remoteAddress`: 16 bytes as in TcpEnd.
    * Its peer gets RST however it is closed, until `resetOnClose` or a Pump says otherwise. A connection that was reset while it waited is not reported. What a callback throws is an uncaughtException.
@@ -176,7 +169,7 @@ export interface NativeSockets {
     fd: number,
     onConnection: (fd: number, remotePort: number, remoteAddress: Uint8Array) => void,
     onError: OnAcceptError,
-  ) => Acceptor;
+  ) => Handle;
   /**
    * The address that an unconnected TCP socket will connect from; its port is chosen then. `address` as for connectTcp.
    * EADDRNOTAVAIL: the socket's namespace does not have it; EINVAL: bound already; EBADF, ENOTSOCK, EAFNOSUPPORT.

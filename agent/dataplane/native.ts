@@ -11,7 +11,6 @@ import { join } from "node:path";
 import type { NativeSockets } from "./native-sockets.ts";
 
 export type {
-  Acceptor,
   FdChannel,
   Listing,
   ListingFilter,

@@ -3,9 +3,9 @@ import { callerAhead, callerOf, decide, decideConnection } from "../guard/decide
 import type { Guard, GuardPolicy } from "../guard/guard.ts";
 import { judgeGuardPolicy } from "../guard/judge.ts";
 import { isLinkLocal } from "../guard/link-local.ts";
-import { MOST_HOPS } from "../guard/travel.ts";
+import { follow } from "../guard/travel.ts";
 import { placementOf } from "../guard/words.ts";
-import { type IpAddress, isIpv4, isLoopback } from "../model/address.ts";
+import { type IpAddress, isLoopback } from "../model/address.ts";
 import { refKey } from "../model/objects.ts";
 import type { Decision, Verdict } from "../model/verdict.ts";
 import { becauseOf } from "./because.ts";
@@ -33,21 +33,16 @@ export interface Journey {
 /** Every stop is decided by `decide`, as the kernel's entries are; from stop to stop it goes as the connect hook does. */
 export function travel(world: World, questioner: Questioner, { address, port }: Place): Journey {
   const stops: Stop[] = [];
-  let at = { address, port };
-  for (let hop = 0; ; hop++) {
+  const { end, isLoop } = follow({ address, port }, (at) => {
     const stop = judgeStop(world, questioner, at.address, at.port);
     stops.push(stop);
-    const { verdict } = stop;
-    const first = stops[0]?.verdict;
-    if (verdict === undefined)
-      return { stops, outcome: hop === 0 ? "not-guarded" : "forward", verdict: first };
-    if (verdict.action === "allow" && hop > 0) return { stops, outcome: "forward", verdict: first };
-    if (verdict.action !== "forward") return { stops, outcome: verdict.action, verdict };
-    if (hop === MOST_HOPS) return refused(stops, "loop");
-    const next = isIpv4(at.address) ? verdict.forward?.ipv4 : verdict.forward?.ipv6;
-    if (next === undefined) return refused(stops, "target-not-routable");
-    at = { address: next, port: verdict.forward?.port ?? 0 };
-  }
+    return stop.verdict;
+  });
+  if (end === undefined) return refused(stops, isLoop ? "loop" : "target-not-routable");
+  const [first, last] = [stops[0]?.verdict, stops.at(-1)?.verdict];
+  if (first === undefined) return { stops, outcome: "not-guarded", verdict: undefined };
+  const verdict = last === undefined || last.action === "allow" ? first : last;
+  return { stops, outcome: verdict.action, verdict };
 }
 
 function refused(stops: readonly Stop[], reason: "loop" | "target-not-routable"): Journey {
@@ -64,9 +59,10 @@ function judgeStop(world: World, questioner: Questioner, address: IpAddress, por
   }
   const { pod } = questioner;
   // Loopback of a pod's own namespace is the pod itself.
-  const guard =
-    isLoopback(address) && pod?.hostNetwork !== true ? undefined : world.guardSet.guardAt(address, port);
-  if (guard === undefined) return { ...at, guard, verdict: undefined };
+  if (isLoopback(address) && pod?.hostNetwork !== true)
+    return { ...at, guard: undefined, verdict: undefined };
+  const guard = world.guardSet.guardAt(address, port);
+  if (guard === undefined) return { ...at, guard, verdict: undefined, ...guardedElsewhere(world, address) };
   const identity = identityOf(world, questioner);
   const connection = connectionTo(questioner, address, port);
   const { routes } = world.guardSet;
@@ -80,6 +76,16 @@ function judgeStop(world: World, questioner: Questioner, address: IpAddress, por
     return { ...at, guard, verdict: { action: "allow", reason: "fell-through" }, note };
   }
   return { ...at, guard, verdict };
+}
+
+/** Who guards a pod may have another port of it in mind than the one that was asked about. */
+function guardedElsewhere({ guardSet }: World, address: IpAddress): { note?: string } {
+  const here = guardSet.guards.flatMap(({ destinations }) =>
+    destinations.filter((each) => each.address === address),
+  );
+  const ports = [...new Set(here.map(({ port }) => port))].sort((one, other) => one - other);
+  if (ports.length === 0) return {};
+  return { note: `the address is guarded at port${ports.length > 1 ? "s" : ""} ${ports.join(", ")} alone` };
 }
 
 export function describeStop(world: World, questioner: Questioner, stop: Stop): Step {

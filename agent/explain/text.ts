@@ -71,7 +71,8 @@ function stepHead({ address, port, services }: Step, index: number): [string, st
 function stepLines(step: Step): readonly string[] {
   const { policies, verdict, audited, log, note, services } = step;
   if (policies.length === 0 && verdict === undefined) {
-    return ["", `nothing guards ${services[0] ?? step.address}`];
+    const nothing = `nothing guards ${services[0] ?? `${step.address} at port ${step.port}`}`;
+    return ["", note === undefined ? nothing : `${nothing}: ${note}`];
   }
   const lines = policies.flatMap((policy) => ["", ...guardPolicyLines(policy)]);
   const after: string[] = [];

@@ -5,7 +5,7 @@ import type { Guard } from "./guard.ts";
 import type { GuardAt } from "./places.ts";
 
 /** As often as the kernel follows forwards. */
-export const MOST_HOPS = 4;
+const MOST_HOPS = 4;
 
 export interface Place {
   readonly address: IpAddress;
@@ -25,18 +25,25 @@ export function travel(
   from: Place,
   judge: (guard: Guard, at: Place) => Verdict,
 ): Travelled {
+  return follow(from, (at) => {
+    const guard = guardAt(at.address, at.port);
+    return guard && judge(guard, at);
+  });
+}
+
+/** `judge`: undefined where nothing is guarded. */
+export function follow(from: Place, judge: (at: Place) => Verdict | undefined): Travelled {
   const verdicts: Verdict[] = [];
   let at: Place = { address: from.address, port: from.port };
-  for (let hop = 0; hop <= MOST_HOPS; hop++) {
-    const guard = guardAt(at.address, at.port);
-    if (guard === undefined) return { verdicts, end: at, isLoop: false };
-    const verdict = judge(guard, at);
+  for (let hop = 0; ; hop++) {
+    const verdict = judge(at);
+    if (verdict === undefined) return { verdicts, end: at, isLoop: false };
     verdicts.push(verdict);
     const { forward } = verdict;
     if (forward === undefined) return { verdicts, end: at, isLoop: false };
+    if (hop === MOST_HOPS) return { verdicts, end: undefined, isLoop: true };
     const address = isIpv4(from.address) ? forward.ipv4 : forward.ipv6;
     if (address === undefined) return { verdicts, end: undefined, isLoop: false };
     at = { address, port: forward.port };
   }
-  return { verdicts, end: undefined, isLoop: true };
 }

@@ -11,6 +11,7 @@ import {
   type PlacedRequest,
   type Request,
 } from "./broker-protocol.ts";
+import { keepTold, recallTold, type Told } from "./broker-record.ts";
 import { Listings } from "./listings.ts";
 import { NodeNamespace } from "./node-namespace.ts";
 import { Outbox } from "./outbox.ts";
@@ -57,7 +58,10 @@ export class Broker {
     this.#node = openNode(native);
     const forbidden = [this.#node.netns.cookie, ...cookieOfFirst(native)];
     this.#namespaces = new PodNamespaces(native.Netns, options.cgroupRoot, new Set(forbidden));
+    const record = `${options.socketPath}.told`;
     this.#silence = new Silence({
+      told: recallTold(record),
+      onTold: (told) => this.#keep(record, told),
       find: (place) => this.#namespaces.find(place),
       onEnded: (ended, silentFor) =>
         options.log("warn", "the agent is silent: connections that waited for it were ended", {
@@ -88,7 +92,8 @@ export class Broker {
   close(): void {
     clearInterval(this.#timer);
     this.#listener.close();
-    this.#part(this.#agent?.channel);
+    this.#silence.close();
+    this.#hangUp();
     this.#namespaces.close();
     this.#node.close();
   }
@@ -124,12 +129,30 @@ export class Broker {
   }
 
   #part(channel: FdChannel | undefined): void {
-    channel?.close();
-    if (channel === undefined || this.#agent?.channel !== channel) return;
+    if (channel === undefined || this.#agent?.channel !== channel) {
+      channel?.close();
+      return;
+    }
     this.#silence.end();
-    this.#agent.listings.close();
-    this.#agent.outbox.close();
+    this.#hangUp();
+  }
+
+  #hangUp(): void {
+    this.#agent?.channel.close();
+    this.#agent?.listings.close();
+    this.#agent?.outbox.close();
     this.#agent = undefined;
+  }
+
+  #keep(path: string, told: Told): void {
+    try {
+      keepTold(path, told);
+    } catch (error) {
+      const { message } = error as Error;
+      this.#options.log("warn", "another broker will not know who waits for an agent that is silent then", {
+        error: message,
+      });
+    }
   }
 
   #serve(message: Buffer, agent: Agent): void {

@@ -2,7 +2,7 @@
  * Where the proxy listens: on 127.0.0.1 and ::1 of every pod that may have connections to decide. The kernel learns of a
  * listener when it is there, and forgets it before it goes; where there is none it refuses.
  */
-import type { Acceptor, Native, TcpEnd } from "../dataplane/native.ts";
+import type { Handle, Native, TcpEnd } from "../dataplane/native.ts";
 import type { InPodListeners, Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 
@@ -42,7 +42,7 @@ const AT_ONCE = 8;
 interface Open {
   readonly place: PodPlace;
   readonly ports: Ports;
-  readonly acceptors: readonly Acceptor[];
+  readonly acceptors: readonly Handle[];
   /** What the kernel knows; undefined: nothing yet. */
   overLimit?: boolean;
 }
@@ -132,7 +132,7 @@ export class Listeners {
 
   #accept(place: PodPlace, { ipv4, ipv6 }: InPodListeners): void {
     const { native } = this.#options;
-    const acceptors: Acceptor[] = [];
+    const acceptors: Handle[] = [];
     const sockets = [{ ...ipv4, family: 4 as const }, ...(ipv6 ? [{ ...ipv6, family: 6 as const }] : [])];
     // Stopped, or no longer wanted, while the broker worked.
     if (this.#closed || this.#wanted.get(place.cookie)?.podUid !== place.podUid) {

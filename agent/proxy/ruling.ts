@@ -6,15 +6,16 @@ export function deny(reason: Reason): Ruling {
   return { action: "deny", reason };
 }
 
-/** The policy that asked for the handshake refuses whom it failed with. */
+/** The rule that asked for the handshake refuses whom it failed with: no fault of an expression. */
 export function failed({ handshake: _, ...ruling }: Ruling, error: string): Ruling {
-  return { ...ruling, action: "deny", reason: "expression-error", error };
+  return { ...ruling, action: "deny", reason: "rule", error };
 }
 
 /** TLS has been terminated because a policy said so. If none does any more, nobody has said where its plain text may go. */
 export function unlessForgotten(ruling: Ruling): Ruling {
   if (!leadsOn(ruling) || ruling.endsTls === true) return ruling;
-  return failed(ruling, "no policy terminates TLS any more: it did when the connection began");
+  const error = "no policy terminates TLS any more: it did when the connection began";
+  return { ...ruling, action: "deny", reason: "expression-error", error };
 }
 
 /** Where an allowed connection may go. */

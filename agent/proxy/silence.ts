@@ -12,6 +12,7 @@ import {
   type TcpSocket,
 } from "../dataplane/native-sockets.ts";
 import type { Place } from "./broker-protocol.ts";
+import type { Told } from "./broker-record.ts";
 
 /** Of the agent's time. The kernel sends connections on until it is over, and none shall wait for longer than that. */
 const PART = 0.9;
@@ -25,6 +26,10 @@ const { established, synSent, synReceived, closeWait, listen } = TCP_STATES;
 const OPEN: readonly number[] = [established, synReceived, closeWait];
 
 export interface SilenceOptions {
+  /** By an agent that a former broker has heard: it has its time from now on to be heard again. */
+  readonly told: Told;
+  /** Something else than before. */
+  readonly onTold: (told: Told) => void;
   /** @throws Error when the namespace is not there any more. */
   readonly find: (place: Place) => Pick<Netns, "list" | "destroy">;
   /** Some were ended because the agent was silent for so long, in ms. */
@@ -42,41 +47,69 @@ export class Silence {
   #lastBeat = 0;
   #agentDownAfter = 0;
   #isUnable = false;
+  #isOver = false;
 
   constructor(options: SilenceOptions) {
     this.#options = options;
+    const { agentDownAfter, places } = options.told;
+    for (const { cgroup, cookie } of places) this.#places.set(cookie, { cgroup, cookie });
+    this.#agentDownAfter = agentDownAfter;
+    if (agentDownAfter > 0) this.beat(agentDownAfter);
   }
 
   /** The agent lives. `agentDownAfter`: how long that counts, in ms. */
   beat(agentDownAfter: number): void {
     this.#lastBeat = this.#options.now();
+    const isNew = this.#agentDownAfter !== agentDownAfter;
     this.#agentDownAfter = agentDownAfter;
+    if (isNew) this.#tell();
     this.#wait(PART * agentDownAfter);
   }
 
   /** The agent has sockets in that namespace. Connections may outlast the listener that they came to. */
   watch({ cgroup, cookie }: Place): void {
+    if (this.#places.get(cookie)?.cgroup === cgroup) return;
     this.#places.set(cookie, { cgroup, cookie });
+    this.#tell();
   }
 
   /** The namespace is gone. */
   forget(cookie: bigint): void {
-    this.#places.delete(cookie);
+    if (this.#places.delete(cookie)) this.#tell();
   }
 
   /** The agent is gone: its sockets ended with it, and whoever waited there. */
   end(): void {
-    clearTimeout(this.#timer);
+    this.#stop();
     this.#places.clear();
+    this.#tell();
+  }
+
+  /** This process is. What it was told, the next one has to know. */
+  close(): void {
+    this.#stop();
+    this.#isOver = true;
+  }
+
+  #tell(): void {
+    this.#options.onTold({ agentDownAfter: this.#agentDownAfter, places: [...this.#places.values()] });
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer);
   }
 
   #wait(time: number): void {
-    clearTimeout(this.#timer);
+    this.#stop();
+    if (this.#isOver) return;
     this.#timer = setTimeout(() => void this.#look(), time);
   }
 
   async #look(): Promise<void> {
-    if (this.#places.size === 0) return;
+    const left = PART * this.#agentDownAfter - (this.#options.now() - this.#lastBeat);
+    // A timer counts from its loop's own clock, which may be a little behind.
+    if (left > 0) this.#wait(left);
+    if (left > 0 || this.#places.size === 0) return;
     // Side by side: some may have very many sockets.
     const counts = await Promise.all([...this.#places.values()].map((place) => this.#sweep(place)));
     const silentFor = this.#silentFor();

@@ -95,7 +95,7 @@ export interface ProxyOptions {
   readonly open: Limits;
   /** Of those, not joined yet. */
   readonly pending: Limits;
-  /** Of those, with TLS that ends here, from the handshake on: they take ten times the memory. */
+  /** Of those, with TLS that ends here, from the handshake on: they take several times the memory. */
   readonly tls: Limits;
   /** `isFull` may be another for that pod; undefined: for any. */
   readonly onFull: (podUid: string | undefined) => void;

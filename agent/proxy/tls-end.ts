@@ -4,7 +4,7 @@ import type { TLSSocket } from "node:tls";
 import type { Native } from "../dataplane/native.ts";
 import type { SecuredEnd } from "./connecting.ts";
 
-type SetReset = Pick<Native, "resetOnClose">;
+export type SetReset = Pick<Native, "resetOnClose">;
 
 /**
  * A socket below TLS or behind it. However it comes to be closed, by Node or with the process: that is a reset unless both
@@ -76,8 +76,8 @@ export class TlsEnd implements SecuredEnd {
     secure.on("close", () => close(upstream));
     upstream.on("close", () => close(secure));
     if (idleMs > 0) secure.setTimeout(idleMs, stop);
-    secure.pipe(upstream);
-    upstream.pipe(secure);
+    carry(secure, upstream);
+    carry(upstream, secure);
     if (secure.destroyed) stop();
     return stop;
   }
@@ -85,6 +85,15 @@ export class TlsEnd implements SecuredEnd {
   reset(): void {
     destroyLater(this.#raw);
   }
+}
+
+/** As `from.pipe(to)`, which costs 3 KB more of each connection. Their errors are for who owns them. */
+function carry(from: Socket, to: Socket): void {
+  from.on("data", (bytes) => {
+    if (!to.write(bytes)) from.pause();
+  });
+  to.on("drain", () => from.resume());
+  from.on("end", () => to.end());
 }
 
 /**

@@ -1,5 +1,6 @@
-/** GET /metrics over HTTP, and nothing else: nobody can ask for more, send anything, or stay. */
+/** GET /metrics over HTTP, and nothing else: nobody can ask for more, send anything, stay, or be in another's way. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 
 const MOST_CONNECTIONS = 16;
 const HEADER_BYTES = 8192;
@@ -34,16 +35,31 @@ export function serveMetrics(
   );
   // Else Node.js asks for the body before anything is said here.
   server.on("checkContinue", serve);
-  server.maxConnections = MOST_CONNECTIONS;
+  const open = new Set<Socket>();
+  server.on("connection", (socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+    if (open.size > MOST_CONNECTIONS) giveWay(open);
+  });
   server.setTimeout(LONGEST_MS);
   server.on("error", onError);
-  server.listen({ host, port, backlog: MOST_CONNECTIONS });
+  server.listen({ host, port });
   return {
     close: () => {
       server.close();
       server.closeAllConnections();
     },
   };
+}
+
+/** Ends, of whoever has the most, the one that came first: no address takes another's place, nor keeps a new one out. */
+function giveWay(open: Set<Socket>): void {
+  const byAddress = Object.values(Object.groupBy(open, ({ remoteAddress = "" }) => remoteAddress));
+  const [most] = byAddress.sort((one = [], other = []) => other.length - one.length);
+  for (const socket of most?.slice(0, 1) ?? []) {
+    open.delete(socket);
+    socket.destroy();
+  }
 }
 
 async function answer(

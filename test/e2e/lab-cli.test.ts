@@ -76,6 +76,9 @@ describe.skipIf(obstacle() !== undefined)("npm run lab", () => {
     expect(dial).toMatchObject({ status: 0, stdout: expect.stringMatching(/^payments\/ledger /) });
     expect(lab("exec", "shop/cart", "--", "sh", "-c", "exit 42").status).toBe(42);
     expect(lab("exec", "shop/cart", "--", "sh", "-c", "kill -9 $$").status).toBe(137);
+    const place = lab("exec", "shop/cart", "--", "sh", "-c", "pwd; env");
+    expect(place.stdout).toMatch(/^\/\n/);
+    expect(place.stdout).not.toContain("OLDPWD");
     expect(lab("exec", "-c", "main", "shop/cart", "ls", "--version").status).toBe(0);
     expect(lab("status")).toMatchObject({
       status: 0,

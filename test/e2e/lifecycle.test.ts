@@ -7,8 +7,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { mapNames } from "../../agent/dataplane/dataplane.ts";
 import { Kernel, linkNames, linkPin, mapPin, mountDepth, objectPath } from "../../agent/dataplane/kernel.ts";
 import { loadNative } from "../../agent/dataplane/native.ts";
+import { AGENT_MAIN } from "../lab/agent.ts";
 import { destroyCgroup, makeCgroup } from "../lab/cgroup.ts";
 import { leftovers } from "../lab/cleanup.ts";
+import { run } from "../lab/command.ts";
 import { type Lab, startLab } from "../lab/lab.ts";
 import { obstacle } from "./rig.ts";
 import { type AgentFlags, AgentProcess, podgate } from "./support/agent-process.ts";
@@ -216,6 +218,15 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     } finally {
       rmSync(join(tmpdir(), "podgate-no-bpffs"), { recursive: true, force: true });
     }
+  });
+
+  test("says in one line that it needs root", async () => {
+    const nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
+    expect(await run([...nobody, process.execPath, AGENT_MAIN, "agent"])).toMatchObject({
+      status: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/^podgate: load programs: .*: run it as root, or with .*\n$/),
+    });
   });
 
   test("keeps trying while the API server is away at the start, with nothing attached and not ready", async () => {

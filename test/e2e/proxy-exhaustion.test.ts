@@ -120,9 +120,6 @@ async function serves(from: string): Promise<void> {
 import ssl
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-def talk(made):
-    made.sendall(b"hello\\n")
-    return made.recv(200).decode().split(" ")[0]
 start = time.monotonic()
 saw = [outcome(lambda: talk(connect(address, 80))) for address in arguments[:3]]
 say(saw + [outcome(lambda: talk(context.wrap_socket(connect(arguments[3], 80))))])
@@ -251,9 +248,9 @@ describe.skipIf(obstacle() !== undefined)("44: half-open connections", () => {
   }, async () => {
     const many = sizes.halfOpenConnections;
     const seconds = 3 + Math.ceil(many / 200);
-    const flags = ["--proxy-per-pod", "--proxy-pending-per-pod", "--proxy-pending-in-all"];
+    const caps = ["per-pod", "pending-per-pod", "pending-in-all", "tls-per-pod", "tls-in-all"];
     await stage.startAgent(
-      ...flags.flatMap((flag) => [flag, "10000"]),
+      ...caps.flatMap((cap) => [`--proxy-${cap}`, "10000"]),
       ...["--proxy-in-all", "9700", "--tls-handshake-timeout", `${seconds}s`, "--drain-timeout", "0"],
     );
     for (const from of ["shop/client", "shop/mute"])

@@ -89,6 +89,7 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
   function signal(name: NodeJS.Signals, container = "agent"): void {
     for (const pid of pids(container)) process.kill(pid, name);
   }
+  const brokerLog = () => stage.lab.log("podgate-system", stage.agent, "socket-broker");
   const isBlocked = () =>
     pids("agent").some((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "blocked");
   /** A signal is sent before it has arrived at every thread. */
@@ -191,7 +192,6 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
   test("27: that is stopped after its broker has ended keeps nobody waiting either", async () => {
     const { plain, shaking, secured, dialling } = await everybody();
     const waiting = [...shaking, ...secured, ...dialling];
-    const brokers = () => stage.lab.log("podgate-system", stage.agent, "socket-broker");
     const connected = async () => (await stage.log()).split("connected to the socket broker").length;
     const before = await connected();
     signal("SIGKILL", "socket-broker");
@@ -202,12 +202,33 @@ describe.skipIf(obstacle() !== undefined)("an agent", () => {
     try {
       for (const client of waiting) client.tell();
       await areEnded(waiting, since);
-      await stage.lab.waitFor("its line", async () => (await brokers()).includes("the agent is silent"));
+      await stage.lab.waitFor("its line", async () => (await brokerLog()).includes("the agent is silent"));
     } finally {
       signal("SIGCONT");
     }
     for (const client of plain) client.tell();
     for (const client of plain) await hears(client);
+  }, 60_000);
+
+  test("27: that is stopped, and whose broker is killed then, keeps nobody waiting for longer than the next broker lives", async () => {
+    const { plain, shaking, secured, dialling } = await everybody();
+    const waiting = [...shaking, ...secured, ...dialling];
+    signal("SIGSTOP");
+    try {
+      await stage.lab.waitFor("it to stand still", standsStill);
+      signal("SIGKILL", "socket-broker");
+      for (const client of waiting) client.tell();
+      await stage.lab.waitFor("another broker", async () => {
+        const log = await brokerLog();
+        return log.includes('"serving"') && !log.includes("an agent is connected");
+      });
+      await areEnded(waiting, Date.now());
+    } finally {
+      signal("SIGCONT");
+    }
+    for (const client of plain) client.tell();
+    for (const client of plain) await hears(client);
+    await stage.until("shop/client", "open.bank:80", both(allowed("bank/open", {})));
   }, 60_000);
 
   test("27: that is killed leaves nobody waiting, and no stream that looks whole", async () => {

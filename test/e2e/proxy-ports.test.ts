@@ -45,9 +45,6 @@ def bound(source, number):
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((source, number))
     return made
-def talk(made):
-    made.sendall(b"hello\\n")
-    return made.recv(200).decode().split(" ")[0]
 `;
 
 describe.skipIf(obstacle() !== undefined)("48: a pod", () => {

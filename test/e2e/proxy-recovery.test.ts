@@ -16,14 +16,9 @@ const RECOVERY_MS = 2000;
 const DIALLER = `
 before = None
 while True:
-    def talk():
-        made = connect(arguments[0], 80)
-        try:
-            made.sendall(b"hello\\n")
-            return "answered" if made.recv(200) else "closed"
-        finally:
-            made.close()
-    now = outcome(talk)
+    def attempt():
+        with connect(arguments[0], 80) as made: return "answered" if talk(made) else "closed"
+    now = outcome(attempt)
     if now != before: say([now, time.time() * 1000])
     before = now
     time.sleep(0.02)`;

@@ -200,7 +200,7 @@ describe.skipIf(obstacle() !== undefined)("terminate-tls", () => {
     expect(refused.error).toMatch(/PROTOCOL_VERSION|ECONNRESET/);
     expect(await lineAbout(refused)).toMatchObject({
       verdict: "deny",
-      reason: "expression-error",
+      reason: "rule",
       layer: "proxy",
       policy: { kind: "AgentEndpoint", namespace: "bank", name: at },
       rule: { index: 0 },

@@ -65,7 +65,7 @@ program
 
 program
   .command("exec")
-  .description("run a program in a pod and end with its exit status")
+  .description("run a program in a pod, in its container's workingDir or /, and end with its exit status")
   .argument("<pod>", "NAMESPACE/POD")
   .argument("<command...>", "the program and its arguments, after --")
   .option("-c, --container <name>", "which container; the first if not said")

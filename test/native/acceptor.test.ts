@@ -1,32 +1,21 @@
 import { closeSync, openSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { confined, leftByWorkers } from "./confined.ts";
 import { connectionsOf } from "./connections.ts";
 import { codeOf, descriptorCount, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
-import { obstacle, outputOf, projectRoot } from "./scratch.ts";
+import { obstacle } from "./scratch.ts";
+import { socketIn } from "./sockets.ts";
 
 describe.skipIf(obstacle())("an acceptor", () => {
   const pair = neighbours();
 
   const never = (error: Error) => expect.fail(error.message);
 
-  /** Runs `script` in a Node.js that may have only `limit` descriptors open. */
-  const confined = (limit: number, script: string) =>
-    outputOf("prlimit", [
-      ...[`--nofile=${limit}:${limit}`, process.execPath, "--input-type=module", "-e"],
-      `import { loadNative } from ${JSON.stringify(join(projectRoot, "agent/dataplane/native.ts"))};
-       import { closeSync, openSync, readdirSync } from "node:fs";
-       const native = loadNative();
-       const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
-       const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
-       const connect = (port) => new Promise((resolve) => {
-         const fd = netns.socket(4);
-         native.connectTcp(fd, loopback, port, 5000, (error) => resolve(error === undefined ? fd : error));
-       });
-       const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-       ${script}`,
-    ]);
+  /** For a script of a process of its own. */
+  const inside = () => `
+    const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
+    const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");`;
 
   async function dial(port: number, count: number): Promise<void> {
     const outcomes = Array.from({ length: count }, () =>
@@ -35,24 +24,29 @@ describe.skipIf(obstacle())("an acceptor", () => {
     expect(new Set(await Promise.all(outcomes))).toEqual(new Set([undefined]));
   }
 
-  it("pauses and goes on where it was", async () => {
-    const { port, acceptor, accepted } = pair.sockets.accept();
-    await dial(port, 1);
-    await until(() => accepted.length === 1);
-    acceptor.pause();
+  it("accepts who waits and who comes, until it is closed", async () => {
+    const listener = pair.netns.listen(4, 16);
+    const { port } = listener;
     await dial(port, 3);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(accepted).toHaveLength(1);
-    acceptor.resume();
+    const { acceptor, accepted } = pair.sockets.accept(4, listener);
+    await until(() => accepted.length === 3);
+    await dial(port, 1);
     await until(() => accepted.length === 4);
     acceptor.close();
     acceptor.close();
-    expect(codeOf(() => acceptor.resume())).toBe("ERR_CLOSED");
     expect(await pair.sockets.connect(pair.sockets.socket(), "127.0.0.1", port)).toBe("ECONNREFUSED");
   });
 
   it("says where a connection comes from, and nothing of one that was reset while it waited", async () => {
     const listener = pair.netns.listen(4, 16);
+    const [dead, living] = [socketIn(pair.netns), socketIn(pair.netns)];
+    for (const fd of [dead, living]) {
+      expect(await pair.sockets.connect(fd, "127.0.0.1", listener.port)).toBeUndefined();
+    }
+    const clients = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
+    expect(clients).toHaveLength(2);
+    pair.native.resetSocket(dead);
+    const [left] = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
     const heard: [number, string][] = [];
     const acceptor = new pair.native.Acceptor(
       listener.fd,
@@ -62,16 +56,6 @@ describe.skipIf(obstacle())("an acceptor", () => {
       },
       never,
     );
-    acceptor.pause();
-    const [dead, living] = [pair.netns.socket(4), pair.netns.socket(4)];
-    for (const fd of [dead, living]) {
-      expect(await pair.sockets.connect(fd, "127.0.0.1", listener.port)).toBeUndefined();
-    }
-    const clients = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
-    expect(clients).toHaveLength(2);
-    pair.native.resetSocket(dead);
-    const [left] = (await connectionsOf(pair.netns)).filter(({ remote }) => remote.port === listener.port);
-    acceptor.resume();
     await until(() => heard.length > 0);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(heard).toEqual([[left?.local.port, "00000000000000000000ffff7f000001"]]);
@@ -80,10 +64,9 @@ describe.skipIf(obstacle())("an acceptor", () => {
   });
 
   it("takes at most 64 connections per turn of the event loop", async () => {
-    const { port, acceptor, accepted } = pair.sockets.accept();
-    acceptor.pause();
-    await dial(port, 200);
-    acceptor.resume();
+    const listener = pair.netns.listen(4, 512);
+    await dial(listener.port, 200);
+    const { accepted } = pair.sockets.accept(4, listener);
     const turns: number[] = [];
     while (accepted.length < 200) {
       const before = accepted.length;
@@ -93,21 +76,18 @@ describe.skipIf(obstacle())("an acceptor", () => {
     expect(Math.max(...turns)).toBe(64);
   });
 
-  it("can be paused and closed by its own callback", async () => {
+  it("can be closed by its own callback", async () => {
     const { fd, port } = pair.netns.listen(4, 64);
+    await dial(port, 5);
     const accepted: number[] = [];
     const acceptor = new pair.native.Acceptor(
       fd,
       (connection) => {
         accepted.push(connection);
-        if (accepted.length === 1) acceptor.pause();
-        else acceptor.close();
+        if (accepted.length === 2) acceptor.close();
       },
       never,
     );
-    await dial(port, 5);
-    await until(() => accepted.length === 1);
-    acceptor.resume();
     await until(() => accepted.length === 2);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(accepted).toHaveLength(2);
@@ -116,16 +96,20 @@ describe.skipIf(obstacle())("an acceptor", () => {
 
   it("says once that it may open no more, waits without spinning, and goes on", async () => {
     const script = `
+      ${inside()}
+      const connect = (port) => new Promise((resolve) => {
+        const [fd] = netns.sockets(4, 1);
+        native.connectTcp(fd, loopback, port, 5000, (error) => resolve(error === undefined ? fd : error));
+      });
+      const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
       const { fd, port } = netns.listen(4, 64);
       const accepted = [], errors = [];
-      const acceptor = new native.Acceptor(fd, (it) => accepted.push(it), (error, isOver) => errors.push([error.message, isOver]));
-      acceptor.pause();
       const clients = [];
       for (let count = 0; count < 3; count++) clients.push(await connect(port));
       const filler = [];
       try { for (;;) filler.push(openSync("/dev/null")); } catch {}
       const before = process.cpuUsage();
-      acceptor.resume();
+      const acceptor = new native.Acceptor(fd, (it) => accepted.push(it), (error, isOver) => errors.push([error.message, isOver]));
       await pause(1000);
       const { user, system } = process.cpuUsage(before);
       const waiting = accepted.length;
@@ -145,7 +129,6 @@ describe.skipIf(obstacle())("an acceptor", () => {
     pair.inside.run("ss", "-K", "state", "listening", "sport", "=", `:${port}`);
     await until(() => errors.length === 1);
     expect(errors).toEqual([["ECONNABORTED", true]]);
-    expect(codeOf(() => acceptor.pause())).toBe("ERR_CLOSED");
     acceptor.close();
   });
 
@@ -177,14 +160,14 @@ describe.skipIf(obstacle())("an acceptor", () => {
         never,
       );
       for (let index = 0; index < connections; index++) {
-        const client = pair.netns.socket(4);
+        const client = socketIn(pair.netns);
         // The reset may be there before the client has looked.
         expect([undefined, "ECONNRESET"]).toContain(await pair.sockets.connect(client, "127.0.0.1", port));
         pair.native.resetSocket(client);
       }
       await until(() => count === connections);
       acceptor.close();
-      const refused = pair.netns.socket(4);
+      const refused = socketIn(pair.netns);
       expect(await pair.sockets.connect(refused, "127.0.0.1", port)).toBe("ECONNREFUSED");
       pair.native.closeDescriptor(refused);
     };
@@ -195,32 +178,18 @@ describe.skipIf(obstacle())("an acceptor", () => {
   });
 
   it("and a connect end with their worker thread", async () => {
-    const addon = join(projectRoot, "build/Release/podgate.node");
     const script = `
-      const { Worker } = await import("node:worker_threads");
-      const counts = [];
-      for (const last of ["", "process.exit(7);", "", "process.exit(7);", ""]) {
-        const worker = new Worker(\`
-          const native = require(${JSON.stringify(addon)});
-          const netns = native.Netns.open(${JSON.stringify(pair.inside.path)});
-          const { fd, port } = netns.listen(4, 8);
-          const { parentPort } = require("node:worker_threads");
-          const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
-          const nobody = Buffer.from("00000000000000000000ffffc000024d", "hex"); // 192.0.2.77
-          const clients = [netns.socket(4), netns.socket(4)];
-          new native.Acceptor(fd, (it) => {
-            native.closeDescriptor(it);
-            native.connectTcp(clients[1], nobody, 9, 60000, () => {});
-            for (const it of clients) native.closeDescriptor(it);
-            parentPort.postMessage("open");
-            \${last}
-          }, () => {});
-          native.connectTcp(clients[0], loopback, port, 60000, () => {});\`, { eval: true, execArgv: [] });
-        await new Promise((resolve) => worker.once("message", resolve));
-        await worker.terminate();
-        counts.push(readdirSync("/proc/self/fd").length);
-      }
-      console.log(counts.map((it) => it - counts[0]).join(" "));`;
-    expect(await confined(200, script)).toBe("0 0 0 0 0");
+      ${inside()}
+      const { fd, port } = netns.listen(4, 8);
+      const nobody = Buffer.from("00000000000000000000ffffc000024d", "hex"); // 192.0.2.77
+      const clients = netns.sockets(4, 2);
+      new native.Acceptor(fd, (it) => {
+        native.closeDescriptor(it);
+        native.connectTcp(clients[1], nobody, 9, 60000, () => {});
+        for (const it of clients) native.closeDescriptor(it);
+        over();
+      }, () => {});
+      native.connectTcp(clients[0], loopback, port, 60000, () => {});`;
+    expect(await leftByWorkers(script)).toBe("0 0 0 0 0");
   });
 });

@@ -1,19 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { FdChannel, Native } from "../../agent/dataplane/native.ts";
-import { Channels } from "./channels.ts";
+import { describe, expect, it } from "vitest";
+import type { FdChannel } from "../../agent/dataplane/native.ts";
+import { openChannels } from "./channels.ts";
+import { confined } from "./confined.ts";
 import { codeOf, descriptorCount, until } from "./namespace.ts";
-import { builtNative, obstacle } from "./scratch.ts";
+import { obstacle } from "./scratch.ts";
 
 describe.skipIf(obstacle())("a channel whose peer misbehaves", () => {
-  let native: Native;
-  let rig: Channels;
-  beforeAll(() => {
-    native = builtNative();
-    rig = new Channels(native);
-  });
-  afterAll(() => rig?.remove());
+  const rig = openChannels();
 
   it("refuses another user, and names one whom the file's mode lets in", async () => {
     const { path, channels } = rig.listen();
@@ -135,7 +130,7 @@ except OSError as error: print(error.errno)`;
       const text = await answer;
       for (const fd of filler) closeSync(fd);
       console.log(count() + filler.length < 60, text);`;
-    const output = rig.confined(60, script);
+    const output = confined(60, script);
     await until(() => channels.length === 1);
     (channels[0] as FdChannel).receive(
       () => channels[0]?.send(Buffer.from("take these"), [0, 1, 2, 0, 1, 2]),

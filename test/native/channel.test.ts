@@ -9,20 +9,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { FdChannel, Native } from "../../agent/dataplane/native.ts";
-import { Channels } from "./channels.ts";
+import { describe, expect, it } from "vitest";
+import type { FdChannel } from "../../agent/dataplane/native.ts";
+import { openChannels } from "./channels.ts";
+import { confined, leftByWorkers } from "./confined.ts";
 import { codeOf, descriptorCount, until } from "./namespace.ts";
-import { builtNative, obstacle, outputOf, projectRoot } from "./scratch.ts";
+import { obstacle, outputOf } from "./scratch.ts";
 
 describe.skipIf(obstacle())("a channel", () => {
-  let native: Native;
-  let rig: Channels;
-  beforeAll(() => {
-    native = builtNative();
-    rig = new Channels(native);
-  });
-  afterAll(() => rig?.remove());
+  const rig = openChannels();
 
   const never = (error: Error) => expect.fail(error.message);
 
@@ -46,7 +41,7 @@ describe.skipIf(obstacle())("a channel", () => {
       const content = Buffer.alloc(7);
       expect(readSync(descriptor, content, 0, 7, 0)).toBe(7);
       expect(content.toString()).toBe("content");
-      native.closeDescriptor(descriptor);
+      rig.native.closeDescriptor(descriptor);
     }
     near.close();
     await until(() => seen.ends.length === 1);
@@ -58,13 +53,13 @@ describe.skipIf(obstacle())("a channel", () => {
     const { path, channels } = rig.listen();
     let received = 0;
     const use = async () => {
-      const near = native.connectChannel(path);
+      const near = rig.native.connectChannel(path);
       await until(() => channels.length === 1);
       const far = channels.pop() as FdChannel;
       const ended = new Promise((resolve) => {
         far.receive((_, descriptors) => {
           received += descriptors.length;
-          for (const descriptor of descriptors) native.closeDescriptor(descriptor);
+          for (const descriptor of descriptors) rig.native.closeDescriptor(descriptor);
         }, resolve);
       });
       near.send(Buffer.from("a"), [0, 1, 2]);
@@ -80,14 +75,14 @@ describe.skipIf(obstacle())("a channel", () => {
 
   it("is for its owner alone, and the listener's file comes and goes with it", () => {
     const path = rig.newPath();
-    const listener = native.listenChannel(path, never as never, never);
+    const listener = rig.native.listenChannel(path, never as never, never);
     expect(lstatSync(path).mode & 0o777).toBe(0o600);
-    expect(codeOf(() => native.listenChannel(path, () => {}, never))).toBe("EADDRINUSE");
+    expect(codeOf(() => rig.native.listenChannel(path, () => {}, never))).toBe("EADDRINUSE");
     expect(lstatSync(path).isSocket()).toBe(true);
     listener.close();
     listener.close();
     expect(existsSync(path)).toBe(false);
-    expect(codeOf(() => native.connectChannel(path))).toBe("ENOENT");
+    expect(codeOf(() => rig.native.connectChannel(path))).toBe("ENOENT");
   });
 
   it("takes the place of a listener that died, not of a file, and removes only its own file", async () => {
@@ -97,17 +92,17 @@ describe.skipIf(obstacle())("a channel", () => {
       "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind(sys.argv[1]); s.listen()",
       path,
     ]);
-    expect(codeOf(() => native.connectChannel(path))).toBe("ECONNREFUSED");
-    const first = native.listenChannel(path, () => {}, never);
+    expect(codeOf(() => rig.native.connectChannel(path))).toBe("ECONNREFUSED");
+    const first = rig.native.listenChannel(path, () => {}, never);
     rmSync(path);
-    const second = native.listenChannel(path, () => {}, never);
+    const second = rig.native.listenChannel(path, () => {}, never);
     first.close();
     expect(existsSync(path)).toBe(true);
     second.close();
     writeFileSync(path, "precious");
-    expect(codeOf(() => native.listenChannel(path, () => {}, never))).toBe("EADDRINUSE");
+    expect(codeOf(() => rig.native.listenChannel(path, () => {}, never))).toBe("EADDRINUSE");
     expect(readFileSync(path, "utf8")).toBe("precious");
-    expect(codeOf(() => native.listenChannel(`/tmp/${"x".repeat(108)}`, () => {}, never))).toBe(
+    expect(codeOf(() => rig.native.listenChannel(`/tmp/${"x".repeat(108)}`, () => {}, never))).toBe(
       "ENAMETOOLONG",
     );
   });
@@ -162,30 +157,17 @@ describe.skipIf(obstacle())("a channel", () => {
       near.send(Buffer.from("one"));
       near.send(Buffer.from("two"));
       near.close();`;
-    expect(await rig.confined(100, script)).toBe('["channel","one","two"]');
+    expect(await confined(100, script)).toBe('["channel","one","two"]');
   });
 
   it("ends with its worker thread, listening, receiving and connecting", async () => {
-    const addon = join(projectRoot, "build/Release/podgate.node");
     const script = `
-      const { Worker } = await import("node:worker_threads");
-      // The first worker makes Node.js open a descriptor that it keeps.
-      const counts = [];
-      for (const last of ["", "process.exit(7);", "", "process.exit(7);", ""]) {
-        const worker = new Worker(\`
-          const native = require(${JSON.stringify(addon)});
-          const path = ${JSON.stringify(rig.newPath())};
-          native.listenChannel(path, (channel) => {
-            channel.receive(() => {}, () => {});
-            require("node:worker_threads").parentPort.postMessage("open");
-            \${last}
-          }, () => {});
-          native.connectChannel(path).receive(() => {}, () => {});\`, { eval: true, execArgv: [] });
-        await new Promise((resolve) => worker.once("message", resolve));
-        await worker.terminate();
-        counts.push(count());
-      }
-      console.log(counts.map((it) => it - counts[0]).join(" "));`;
-    expect(await rig.confined(200, script)).toBe("0 0 0 0 0");
+      const path = ${JSON.stringify(rig.newPath())};
+      native.listenChannel(path, (channel) => {
+        channel.receive(() => {}, () => {});
+        over();
+      }, () => {});
+      native.connectChannel(path).receive(() => {}, () => {});`;
+    expect(await leftByWorkers(script)).toBe("0 0 0 0 0");
   });
 });

@@ -2,20 +2,33 @@
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished } from "vitest";
 import type { FdChannel, Native } from "../../agent/dataplane/native.ts";
 import { until } from "./namespace.ts";
-import { outputOf, projectRoot } from "./scratch.ts";
+import { builtNative, outputOf } from "./scratch.ts";
 
 const never = (error: Error) => expect.fail(error.message);
 
-export class Channels {
-  readonly directory = mkdtempSync(join(tmpdir(), "podgate-channel-"));
-  readonly #native: Native;
+/** For the tests of one `describe`: there when they run, and gone after the last one. */
+export function openChannels(): Channels {
+  const rig = new Channels();
+  beforeAll(() => rig.open());
+  afterAll(() => rig.remove());
+  return rig;
+}
+
+class Channels {
+  directory = "";
+  #native: Native | undefined;
   #paths = 0;
 
-  constructor(native: Native) {
-    this.#native = native;
+  get native(): Native {
+    this.#native ??= builtNative();
+    return this.#native;
+  }
+
+  open(): void {
+    this.directory = mkdtempSync(join(tmpdir(), "podgate-channel-"));
     chmodSync(this.directory, 0o755);
   }
 
@@ -26,7 +39,7 @@ export class Channels {
   /** Listens until the test ends. Everybody who connects is in `channels`. */
   listen(path = this.newPath()): { path: string; channels: FdChannel[] } {
     const channels: FdChannel[] = [];
-    const listener = this.#native.listenChannel(path, (channel) => channels.push(channel), never);
+    const listener = this.native.listenChannel(path, (channel) => channels.push(channel), never);
     onTestFinished(() => {
       listener.close();
       for (const channel of channels) channel.close();
@@ -37,7 +50,7 @@ export class Channels {
   /** Both ends of a channel. */
   async pair(): Promise<[FdChannel, FdChannel]> {
     const { path, channels } = this.listen();
-    const near = this.#native.connectChannel(path);
+    const near = this.native.connectChannel(path);
     onTestFinished(() => near.close());
     await until(() => channels.length === 1);
     return [near, channels[0] as FdChannel];
@@ -66,18 +79,6 @@ export class Channels {
       "-c",
       `import array, os, socket, sys\ns = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\ns.connect(sys.argv[1])\n${script}`,
       path,
-    ]);
-  }
-
-  /** Runs `script` in a Node.js that may have only `limit` descriptors open. */
-  confined(limit: number, script: string): Promise<string> {
-    return outputOf("prlimit", [
-      ...[`--nofile=${limit}:${limit}`, process.execPath, "--input-type=module", "-e"],
-      `import { loadNative } from ${JSON.stringify(join(projectRoot, "agent/dataplane/native.ts"))};
-       import { closeSync, openSync, readdirSync } from "node:fs";
-       const native = loadNative();
-       const count = () => readdirSync("/proc/self/fd").length;
-       ${script}`,
     ]);
   }
 

@@ -1,11 +1,14 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { Socket } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it, onTestFinished } from "vitest";
+import type { Handle } from "../../agent/dataplane/native.ts";
 import { connectionsOf } from "./connections.ts";
 import { bytesOf, codeOf, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
 import { obstacle } from "./scratch.ts";
-import type { Sockets } from "./sockets.ts";
+import { type Sockets, socketIn } from "./sockets.ts";
 
 const PORT_RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 
@@ -78,12 +81,36 @@ describe.skipIf(obstacle())("connectTcp", () => {
     expect((await connectionsOf(pair.netns)).filter((it) => it.remote.port === 10)).toEqual([]);
   });
 
+  it("keeps nothing of what its function refers to when it has been told, or was closed", async () => {
+    const { port } = accept();
+    const kept: WeakRef<object>[] = [];
+    const begin = (address: string, act: (handle: Handle) => void): Promise<void> =>
+      new Promise((resolve) => {
+        const fd = socket();
+        const held = { handle: undefined as Handle | undefined };
+        kept.push(new WeakRef(held));
+        held.handle = pair.native.connectTcp(fd, bytesOf(address), port, 60_000, () => {
+          resolve();
+          held.handle?.close();
+        });
+        act(held.handle);
+      });
+    for (let turn = 0; turn < 10; turn++) await begin("127.0.0.1", () => {});
+    for (let turn = 0; turn < 10; turn++) void begin("192.0.2.79", (handle) => handle.close());
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    await until(() => {
+      gc();
+      return kept.filter((each) => each.deref() !== undefined).length <= 1;
+    });
+  });
+
   it("is not confused when the socket is closed meanwhile and its number given to another", async () => {
     const { port, accepted } = accept();
-    const fd = pair.netns.socket(4);
+    const fd = socketIn(pair.netns);
     const first = connect(fd, "192.0.2.80", 11, 300);
     pair.native.closeDescriptor(fd);
-    const second = pair.netns.socket(4);
+    const second = socketIn(pair.netns);
     expect(second).toBe(fd);
     expect(await connect(second, "127.0.0.1", port)).toBeUndefined();
     expect(await first).toBe("ETIMEDOUT");
@@ -101,7 +128,7 @@ describe.skipIf(obstacle())("connectTcp", () => {
   it("resets an accepted socket so that its peer knows, however it is closed, until it may end quietly", async () => {
     const { port, accepted } = accept();
     const fate = async (act: (fd: number) => void) => {
-      const fd = pair.netns.socket(4);
+      const fd = socketIn(pair.netns);
       expect(await connect(fd, "127.0.0.1", port)).toBeUndefined();
       await until(() => accepted.length === 1);
       const client = new Socket({ fd });

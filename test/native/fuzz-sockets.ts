@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Handle, Native, Netns } from "../../agent/dataplane/native.ts";
 import { makeSieve } from "../../agent/dataplane/sieve.ts";
+import { socketIn } from "./sockets.ts";
 
 const noop = () => {};
 const loopback = Buffer.from("00000000000000000000ffff7f000001", "hex");
@@ -37,7 +38,7 @@ export class FuzzedSockets {
     closedChannel.close();
     const { fd, port } = this.#netns.listen(4, 8);
     const acceptor = this.#keep(new this.#native.Acceptor(fd, (it) => this.#native.resetSocket(it), noop));
-    const client = this.#netns.socket(4);
+    const client = socketIn(this.#netns);
     const connecting = this.#keep(this.#native.connectTcp(client, loopback, port, 1000, noop));
     const netns = this.#keep(this.#native.Netns.open(this.#path));
     const closedNetns = this.#native.Netns.open(this.#path);
@@ -87,7 +88,7 @@ export class FuzzedSockets {
     }
     const [number, ...rest] = parameters;
     if (typeof number !== "number" || !(number >= 3)) return this.#keep(act(parameters));
-    const fd = this.#made++ % 2 === 0 ? this.#netns.listen(4, 8).fd : this.#netns.socket(6);
+    const fd = this.#made++ % 2 === 0 ? this.#netns.listen(4, 8).fd : socketIn(this.#netns, 6);
     let isOurs = true;
     try {
       const result = this.#keep(act([fd, ...rest]));

@@ -5,6 +5,7 @@ import { dial, echo, only, startDialler } from "./dialler.ts";
 import { type Application, bytesOf, Namespace, until } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
 import { obstacle } from "./scratch.ts";
+import { socketIn } from "./sockets.ts";
 
 const LISTEN = 10;
 const SYN_SENT = 2;
@@ -88,7 +89,7 @@ except OSError as error: print(error.errno, flush=True)`;
   it("lists and ends a connect that nobody answers, and lists no listener and no TIME_WAIT", async () => {
     const port = echo(pair.netns, 4);
     const { id } = await dial(app, "127.0.0.1", port);
-    const fd = pair.netns.socket(4);
+    const fd = socketIn(pair.netns);
     const done = new Promise<unknown>((resolve) => {
       pair.native.connectTcp(fd, bytesOf("192.0.2.77"), 9, 60_000, resolve);
     });
@@ -143,7 +144,7 @@ except OSError as error: print(error.errno, flush=True)`;
     for (let count = 0; count < 5000; count += 500) {
       await Promise.all(
         Array.from({ length: 500 }, () => {
-          const socket = opened.socket(4);
+          const socket = socketIn(opened);
           dialling.push(socket);
           return new Promise<void>((resolve, reject) => {
             const done = (error?: Error) => (error === undefined ? resolve() : reject(error));

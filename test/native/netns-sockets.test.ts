@@ -8,6 +8,7 @@ import { dial, echo, only, startDialler } from "./dialler.ts";
 import { type Application, bytesOf, codeOf, descriptorCount, Namespace } from "./namespace.ts";
 import { neighbours } from "./neighbours.ts";
 import { obstacle, outputOf, projectRoot } from "./scratch.ts";
+import { socketIn } from "./sockets.ts";
 
 describe.skipIf(obstacle())("a network namespace", () => {
   const pair = neighbours();
@@ -99,7 +100,7 @@ describe.skipIf(obstacle())("a network namespace", () => {
     const acceptor = new pair.native.Acceptor(fd, accepted.resolve, () => {});
     const client = await accepted.promise;
     expect(await mine()).toContainEqual({ listens: false, queued: false, onEventLoop: true });
-    const upstream = pair.netns.socket(family);
+    const upstream = socketIn(pair.netns, family);
     await new Promise<unknown>((resolve) => {
       pair.native.connectTcp(upstream, bytesOf(host), echo(pair.netns, family), 5000, resolve);
     });
@@ -129,7 +130,7 @@ describe.skipIf(obstacle())("a network namespace", () => {
       [6, "192.0.2.2", "::ffff:192.0.2.1"],
     ] as const;
     for (const [family, address, source] of cases) {
-      const fd = pair.netns.socket(family);
+      const fd = socketIn(pair.netns, family);
       await new Promise<void>((resolve, reject) => {
         const done = (error?: Error) => (error === undefined ? resolve() : reject(error));
         pair.native.connectTcp(fd, bytesOf(address), 7000, 5000, done);
@@ -144,7 +145,7 @@ describe.skipIf(obstacle())("a network namespace", () => {
 
   it("gives sockets and listeners that programs it starts do not inherit", () => {
     const { fd } = pair.netns.listen(4, 1);
-    const sockets = [pair.netns.socket(4), pair.netns.socket(6), ...pair.netns.sockets(4, 32)];
+    const sockets = [...pair.netns.sockets(6, 1), ...pair.netns.sockets(4, 32)];
     for (const made of [fd, ...sockets]) {
       expect(readFileSync(`/proc/self/fdinfo/${made}`, "utf8")).toMatch(/^flags:\s+02004002$/m);
       pair.native.closeDescriptor(made);
@@ -187,7 +188,6 @@ describe.skipIf(obstacle())("a network namespace", () => {
     const use = async () => {
       const opened = pair.native.Netns.open(pair.inside.path);
       pair.native.closeDescriptor(opened.listen(4, 8).fd);
-      pair.native.closeDescriptor(opened.socket(6));
       opened.sockets(4, 32).forEach(pair.native.closeDescriptor);
       await connectionsOf(opened);
       const given = opened.list();

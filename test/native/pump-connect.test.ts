@@ -19,10 +19,12 @@ describe.skipIf(obstacle())("Pump.connect", () => {
   });
   afterAll(() => pump?.close());
 
+  const socket = (family: 4 | 6) => pair.netns.sockets(family, 1)[0] as number;
+
   /** An application whose pump dials, from the namespace, and what it is told. */
   function dial(address: string, port: number, { family = 4 as 4 | 6, timeoutMs = 10_000 } = {}) {
     const [application, client] = tcp.pair();
-    const upstream = pair.netns.socket(family);
+    const upstream = socket(family);
     const told: string[] = [];
     let id = 0;
     const end = new Promise<PumpEnd>((resolve) => {
@@ -94,7 +96,7 @@ describe.skipIf(obstacle())("Pump.connect", () => {
     expect(await marks(10)).toEqual([]);
     const [application, client] = tcp.pair();
     const ended = new Promise<PumpEnd>((resolve) => {
-      own.connect(client, pair.netns.socket(4), bytesOf("192.0.2.79"), 10, 60_000, 0, () => {}, resolve);
+      own.connect(client, socket(4), bytesOf("192.0.2.79"), 10, 60_000, 0, () => {}, resolve);
     });
     await dials(10);
     own.close();
@@ -140,7 +142,7 @@ describe.skipIf(obstacle())("Pump.connect", () => {
 
   it("takes nothing that is wrong, and leaves its descriptors alone", () => {
     const [application, client] = tcp.pair();
-    const upstream = pair.netns.socket(4);
+    const upstream = socket(4);
     const good: unknown[] = [client, upstream, bytesOf("127.0.0.1"), 9, 1000, 0, () => {}, () => {}];
     const wrong: [number, unknown, string][] = [
       [0, 99_999, "EBADF"],

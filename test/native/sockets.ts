@@ -1,13 +1,19 @@
 /** What tests do with sockets of a namespace; everything is closed when the test that asked for it is over. */
 import { onTestFinished } from "vitest";
-import type { Acceptor, Native, NativeError, Netns } from "../../agent/dataplane/native.ts";
+import type { Handle, Native, NativeError, Netns } from "../../agent/dataplane/native.ts";
 import { bytesOf, codeOf } from "./namespace.ts";
 
 export interface Listening {
   readonly port: number;
-  readonly acceptor: Acceptor;
+  readonly acceptor: Handle;
   readonly accepted: { fd: number; remotePort: number }[];
   readonly errors: [code: string, isOver: boolean][];
+}
+
+/** Whoever asks for it closes it. */
+export function socketIn(netns: Netns, family: 4 | 6 = 4): number {
+  const [fd = -1] = netns.sockets(family, 1);
+  return fd;
 }
 
 export class Sockets {
@@ -19,9 +25,8 @@ export class Sockets {
     this.#netns = netns;
   }
 
-  /** Accepts on loopback. */
-  accept(family: 4 | 6 = 4, backlog = 512): Listening {
-    const { fd, port } = this.#netns.listen(family, backlog);
+  /** Accepts on loopback, or what a listener there has. */
+  accept(family: 4 | 6 = 4, { fd, port } = this.#netns.listen(family, 512)): Listening {
     const accepted: Listening["accepted"] = [];
     const errors: Listening["errors"] = [];
     const acceptor = new this.#native.Acceptor(
@@ -37,7 +42,7 @@ export class Sockets {
   }
 
   socket(family: 4 | 6 = 4): number {
-    const fd = this.#netns.socket(family);
+    const fd = socketIn(this.#netns, family);
     onTestFinished(() => void codeOf(() => this.#native.closeDescriptor(fd)));
     return fd;
   }

@@ -4,7 +4,10 @@ import { createInterface } from "node:readline";
 import type { PodHandle } from "../../lab/pod-handle.ts";
 import { freshComm } from "./dial.ts";
 
-/** `comm`: its process's name; `connect(address, port)`: a connected socket; `say(value)`: prints a line of JSON. */
+/**
+ * `comm`: its process's name; `connect(address, port)`: a connected socket; `talk(connection)`: the name of the pod that
+ * answers; `say(value)`: prints a line of JSON.
+ */
 const PRELUDE = `
 import errno, hashlib, json, os, select, socket, struct, sys, time
 with open("/proc/self/comm", "w") as name:
@@ -25,6 +28,9 @@ def listen(port, backlog=128):
     made.bind(("::", int(port)))
     made.listen(backlog)
     return made
+def talk(connection):
+    connection.sendall(b"hello\\n")
+    return connection.recv(200).decode().split(" ")[0]
 def reset(connection):
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -12,7 +12,7 @@ export interface Sizes {
   readonly megabytes: number;
   /** Proxied connections one after the other. */
   readonly shortConnections: number;
-  /** Proxied connections that are open at once: two of the agent's descriptors each. */
+  /** Proxied connections that are open at once, twice as many as its heap has grown for: two of the agent's descriptors each. */
   readonly idleConnections: number;
   /** TLS handshakes that are begun and not made, at once: one of the agent's descriptors each. */
   readonly halfOpenConnections: number;
@@ -25,7 +25,7 @@ const usual: Sizes = {
   dialling: 10,
   megabytes: 256,
   shortConnections: 2000,
-  idleConnections: 2000,
+  idleConnections: 4000,
   halfOpenConnections: 1000,
 };
 const long: Sizes = {

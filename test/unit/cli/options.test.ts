@@ -8,6 +8,7 @@ import {
   metricsAddress,
   namespaceList,
   oneOf,
+  requireCapabilities,
   requireKernel,
   resolveCgroupRoot,
   wholeNumber,
@@ -34,6 +35,21 @@ describe("the kernel's version", () => {
     );
     expect(() => requireKernel("5.10.0")).not.toThrow();
   });
+});
+
+test.each([
+  ["root's", "000001ffffffffff", true],
+  ["those that the chart gives the agent", "000000c000001000", true],
+  ["those without PERFMON, which it can do without", "0000008000001000", true],
+  ["SYS_ADMIN", "0000000000200000", true],
+  ["BPF alone", "0000008000000000", false],
+  ["NET_ADMIN alone", "0000000000001000", false],
+  ["none", "0000000000000000", false],
+])("of capabilities, %s are enough or not", (_, effective, enough) => {
+  const require = () =>
+    requireCapabilities(`CapPrm:\t${"f".repeat(16)}\nCapEff:\t${effective}\nCapBnd:\t0\n`);
+  if (enough) require();
+  else expect(require).toThrow(/: run it as root, or with the capabilities BPF, NET_ADMIN, PERFMON$/);
 });
 
 describe("an option's value", () => {

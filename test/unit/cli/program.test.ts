@@ -54,12 +54,10 @@ test("--version is the package's", async () => {
   expect(text(out)).toBe(`${packageJson.version}\n`);
 });
 
-test("what cannot be done is status 1 and one line with the reason", async () => {
-  expect(await run(["agent", "--cgroup-root", "/no/such/directory"])).toBe(1);
-  expect(text(err)).toBe("podgate: use --cgroup-root /no/such/directory: there is no such directory\n");
-});
-
-test.each(["--pin-path", "--state-dir"])("cleanup removes nothing at a relative %s", async (flag) => {
+test.each([
+  "--pin-path",
+  "--state-dir",
+])("what cannot be done is status 1 and one line with the reason: cleanup removes nothing at a relative %s", async (flag) => {
   expect(await run(["cleanup", flag, "podgate"])).toBe(1);
   expect(text(err)).toBe(`podgate: remove what is at ${flag} podgate: use an absolute path\n`);
 });

@@ -103,6 +103,11 @@ describe("why a policy applies:", () => {
   test("another port of the pod is not guarded", () => {
     const { outcome, verdict, steps } = ask(world, "orders/web", "192.0.2.9:9090");
     expect([outcome, verdict, steps[0]?.policies]).toEqual(["not-guarded", undefined, []]);
+    expect(steps[0]?.note).toBe("the address is guarded at port 8080 alone");
+    expect(say(world, "orders/web", "shop/ledger:9090")).toMatch(
+      /^nothing guards 192\.0\.2\.9 at port 9090: the address is guarded at port 8080 alone$/m,
+    );
+    expect(ask(world, "orders/web", "192.0.2.99:9090").steps[0]).not.toHaveProperty("note");
   });
 
   test("a pod may connect to itself, whatever the policies say", () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { parseProcCgroup } from "../../../agent/identity/cgroup-path.ts";
 import { findKubepodsRoot, listPodCgroups } from "../../../agent/identity/cgroup-tree.ts";
 import { registerPods } from "../../../agent/identity/local-pods.ts";
 import type { LocalPod } from "../../../agent/model/objects.ts";
 import { type CorpusCase, corpusCases, hasCorpus } from "./corpus.ts";
+import { parseProcCgroup } from "./proc-cgroup.ts";
 import { treeOf } from "./tree.ts";
 
 /** Cases whose question does not arise here. One that starts to pass must be taken off. */

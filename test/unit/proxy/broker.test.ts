@@ -1,7 +1,7 @@
-import { mkdtempSync, rmdirSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { FdChannel, Netns, OnAcceptError } from "../../../agent/dataplane/native.ts";
 import { Broker } from "../../../agent/proxy/broker.ts";
 
@@ -9,6 +9,8 @@ import { Broker } from "../../../agent/proxy/broker.ts";
 function imagine(listing = new Error("no listing is asked for")) {
   const done: string[] = [];
   const list = () => ({ next: (failed: (error: Error) => void) => failed(listing), close: () => {} });
+  const directory = mkdtempSync(join(tmpdir(), "broker-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
   let welcome = (_: FdChannel): void => {};
   let acceptError: OnAcceptError = () => {};
   const broker = new Broker(
@@ -23,7 +25,7 @@ function imagine(listing = new Error("no listing is asked for")) {
       closeDescriptor: (fd) => done.push(`close ${fd}`),
     },
     {
-      socketPath: "/imagined",
+      socketPath: join(directory, "socket"),
       cgroupRoot: tmpdir(),
       uid: 0,
       onBroken: (error) => done.push(`broken: ${error.message}`),
@@ -102,6 +104,6 @@ test("where the kernel tells no socket's cgroup, nothing of the node's namespace
       broker.close();
     }
   } finally {
-    rmdirSync(pod);
+    rmSync(pod, { recursive: true });
   }
 });

@@ -18,8 +18,6 @@ class Acceptor {
     this.#fd = fd;
     acceptorErrors.push(onError);
   }
-  pause() {}
-  resume() {}
   close() {
     done.push(`close ${this.#fd}`);
   }

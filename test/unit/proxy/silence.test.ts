@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Listing, Netns, TcpConnection, TcpSocket } from "../../../agent/dataplane/native.ts";
+import { keepTold, recallTold, type Told } from "../../../agent/proxy/broker-record.ts";
 import { Silence, waiting } from "../../../agent/proxy/silence.ts";
 
 const V4: Buffer = Buffer.from("00000000000000000000ffff7f000001", "hex");
@@ -100,8 +104,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function silence(): Silence {
+const untold: Told = { agentDownAfter: 0, places: [] };
+
+function silence(told = untold, onTold: (told: Told) => void = () => {}): Silence {
   return new Silence({
+    told,
+    onTold,
     find: () => ({
       ...tableOf(() => open),
       destroy: ({ local }) => {
@@ -150,6 +158,17 @@ test("nobody waits for longer than the agent has said, and nobody is ended while
   expect(ended).toHaveLength(2);
 });
 
+test("a timer that fires a little early is no reason to wait for ever", async () => {
+  const watch = silence();
+  watch.watch(place);
+  watch.beat(1000);
+  now = 899.5;
+  await vi.advanceTimersByTimeAsync(901);
+  expect(ended).toEqual([]);
+  await pass(50);
+  expect(ended).toHaveLength(1);
+});
+
 test("an agent that never beats or is gone has nobody ended, nor has a pod that is gone", async () => {
   const never = silence();
   never.watch(place);
@@ -164,10 +183,60 @@ test("an agent that never beats or is gone has nobody ended, nor has a pod that 
   expect(ended).toEqual([]);
 });
 
+test("what an agent has told a broker that is no more, the next one knows, and gives it its time to say more", async () => {
+  let told = untold;
+  const first = silence(told, (now) => {
+    told = now;
+  });
+  first.watch(place);
+  first.watch({ cgroup: "pod2", cookie: 6n });
+  first.beat(1000);
+  first.forget(6n);
+  first.close();
+  await pass(10_000);
+  expect(told).toEqual({ agentDownAfter: 1000, places: [place] });
+  const next = silence(told);
+  await pass(800);
+  next.beat(1000);
+  await pass(800);
+  expect(ended).toEqual([]);
+  await pass(200);
+  expect(ended).toHaveLength(1);
+  next.close();
+  silence(told, (now) => {
+    told = now;
+  }).end();
+  expect(told.places).toEqual([]);
+});
+
+test("a record is read as it was written, and one that is not there or damaged as far as it makes sense", () => {
+  const directory = mkdtempSync(join(tmpdir(), "told-"));
+  const path = join(directory, "socket.told");
+  try {
+    expect(recallTold(path)).toEqual(untold);
+    const places = [place, { cgroup: "burstable/pod2", cookie: 2n ** 64n - 1n }];
+    keepTold(path, { agentDownAfter: 1500, places });
+    expect(recallTold(path)).toMatchObject({ agentDownAfter: 1500, places });
+    keepTold(path, untold);
+    expect(recallTold(path)).toEqual(untold);
+    const bad = [
+      '{"id":0,"op":"watch","cgroup":"../..","cookie":"5"}',
+      '{"id":0,"op":"beat","agentDownAfter":0}',
+    ];
+    const good = '{"id":0,"op":"watch","cgroup":"pod1","cookie":"5"}';
+    writeFileSync(path, [...bad, good, '{"id":0,"op":"bea'].join("\n"));
+    expect(recallTold(path)).toMatchObject({ agentDownAfter: 0, places: [place] });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
 test("a pod with very many holds nobody else up, and has all of them ended", async () => {
   const order: bigint[] = [];
   const sockets = new Map([7n, 8n].map((cookie) => [cookie, cookie === 7n ? 3000 : 1]));
   const watch = new Silence({
+    told: untold,
+    onTold: () => {},
     find: ({ cookie }) => ({
       ...tableOf(() => Array.from({ length: sockets.get(cookie) ?? 0 }, (_, port) => its({ port }, 9n))),
       destroy: () => {
@@ -191,6 +260,8 @@ test("a pod with very many holds nobody else up, and has all of them ended", asy
 test("a kernel that can end nothing is told of once", async () => {
   const said: string[] = [];
   const watch = new Silence({
+    told: untold,
+    onTold: () => {},
     find: () => ({
       ...tableOf(() => open),
       destroy: () => {

@@ -526,7 +526,7 @@ describe("where TLS is to be terminated", () => {
     for (const { ruling } of world.outcomes) {
       expect(ruling).toEqual({
         action: "deny",
-        reason: "expression-error",
+        reason: "rule",
         policy: wanted.policy,
         rule: 0,
         error: "TLS handshake: the client speaks HTTP, not TLS",

@@ -113,6 +113,30 @@ describe("the metrics' server", () => {
     expect(await ask("GET /metrics")).toMatch(/^HTTP\/1\.1 200 /);
   });
 
+  test("has room for one address whatever another does, and for whom comes last of the same", async () => {
+    const others = Array.from({ length: 40 }, () =>
+      connect({ port, host: "127.0.0.1" }).on("error", () => {}),
+    );
+    await Promise.all(others.map((socket) => once(socket, "connect")));
+    const slow = connect({ port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+    slow.write("GET /metrics HTTP/1.1\r\n");
+    expect(await ask("GET /metrics")).toMatch(/^HTTP\/1\.1 200 /);
+    // And it stays, however many more come.
+    for (let more = 0; more < 40; more++)
+      await once(
+        connect(port, "127.0.0.1").on("error", () => {}),
+        "connect",
+      );
+    expect(await ask("GET /metrics")).toMatch(/^HTTP\/1\.1 200 /);
+    let heard = "";
+    slow.on("data", (data) => {
+      heard += String(data);
+    });
+    slow.write("Host: x\r\n\r\n");
+    await closed(slow);
+    expect(heard).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
   test("says that it cannot tell, not why", async () => {
     page = async () => {
       throw new Error("secret");
