@@ -20,7 +20,9 @@ std::vector<int> DescriptorsOf(const Napi::Value& value) {
   if (!value.IsArray()) FailType(value.Env(), "descriptors must be an array");
   Napi::Array array = value.As<Napi::Array>();
   uint32_t count = array.Length();
-  if (count > kDescriptorLimit) FailRange(value.Env(), "descriptors must be at most 16");
+  if (count > kDescriptorLimit) {
+    FailRange(value.Env(), "descriptors must be at most " + std::to_string(kDescriptorLimit));
+  }
   for (uint32_t at = 0; at < count; at++) {
     descriptors.push_back(static_cast<int>(IntegerOf(array.Get(at), "descriptor", 0, INT_MAX)));
   }
@@ -28,7 +30,7 @@ std::vector<int> DescriptorsOf(const Napi::Value& value) {
 }
 
 const char* Explain(int error) {
-  if (error == EBADMSG) return "descriptors were lost: more than 16, or this process may open no more";
+  if (error == EBADMSG) return "descriptors were lost: more than 32, or this process may open no more";
   if (error == EMSGSIZE) return "a message was longer than 64 KiB";
   return "";
 }

@@ -3,18 +3,17 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <system_error>
 
+#include "address.h"
 #include "arguments.h"
 #include "callback.h"
 #include "claims.h"
 #include "descriptors.h"
 #include "error.h"
-#include "loop_mark.h"
 
 namespace podgate {
 namespace {
@@ -35,21 +34,6 @@ int Unfit(int fd) {
   return Option(fd, SO_ACCEPTCONN) == 0 ? 0 : EINVAL;
 }
 
-void Prepare(Napi::Env env, int fd, const std::string& operation) {
-  int flags = fcntl(fd, F_GETFL);
-  bool blocks = flags >= 0 && (flags & O_NONBLOCK) == 0;
-  if (flags < 0 || (blocks && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) Fail(env, operation, errno);
-  // One that kept its mark would merely be ended when the event loop stands still.
-  MarkForEventLoop(fd, false);
-  // A process that is killed must not make half of a stream look like all of it.
-  SetResetOnClose(fd, true);
-  // Whoever sent the bytes has decided already when they go. What is refused here is a socket that was just reset.
-  int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  // A peer that vanished without a word would hold its connection for good.
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-}
-
 const char* NameOf(How how) {
   switch (how) {
     case How::kClosed:
@@ -58,6 +42,8 @@ const char* NameOf(How how) {
       return "idle";
     case How::kStopped:
       return "stopped";
+    case How::kUnconnected:
+      return "unconnected";
     default:
       return "reset";
   }
@@ -67,7 +53,8 @@ const char* NameOf(How how) {
 
 Napi::Function Pump::Define(Napi::Env env) {
   return DefineClass(env, "Pump",
-                     {InstanceMethod<&Pump::Start>("start"), InstanceMethod<&Pump::Stop>("stop"),
+                     {InstanceMethod<&Pump::Start>("start"), InstanceMethod<&Pump::Connect>("connect"),
+                      InstanceMethod<&Pump::Stop>("stop"),
                       InstanceAccessor<&Pump::Size>("size"), InstanceMethod<&Pump::Close>("close")});
 }
 
@@ -90,7 +77,7 @@ Pump::~Pump() { Release(); }
 
 void Pump::Watch(Napi::Env env) {
   PollerEvents events;
-  events.ready = [this] { FromLoop(Env(), [this](Napi::Env env) { TellEnds(env); }); };
+  events.ready = [this] { FromLoop(Env(), [this](Napi::Env env) { TellNews(env); }); };
   events.failed = [this](int error) {
     FromLoop(Env(), [=](Napi::Env env) { napi_fatal_exception(env, MakeError(env, "poll pump", ErrnoName(error)).Value()); });
   };
@@ -103,29 +90,51 @@ void Pump::Watch(Napi::Env env) {
 
 Napi::Value Pump::Start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
+  if (!info[2].IsObject()) FailType(env, "options must be an object");
+  uint32_t idle_ms = IntegerOf(info[2].As<Napi::Object>().Get("idleMs"), "idleMs", 0, INT_MAX);
+  Entry entry;
+  entry.on_end = Napi::Persistent(FunctionArgument(info, 3, "onEnd"));
+  return Begin(info, idle_ms, Dial(), std::move(entry));
+}
+
+Napi::Value Pump::Connect(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Dial dial;
+  uint16_t port = static_cast<uint16_t>(IntegerOf(info[3], "port", 0, 65535));
+  dial.timeout_ms = IntegerOf(info[4], "timeoutMs", 1, INT_MAX);
+  uint32_t idle_ms = IntegerOf(info[5], "idleMs", 0, INT_MAX);
+  Entry entry;
+  entry.on_connected = Napi::Persistent(FunctionArgument(info, 6, "onConnected"));
+  entry.on_end = Napi::Persistent(FunctionArgument(info, 7, "onEnd"));
+  const uint8_t* address = ExactBytesArgument(info, 2, "address", kAddressLength);
+  int family = 0;
+  if (int error = CheckTcp(static_cast<int>(IntegerOf(info[1], "upstream", 0, INT_MAX)), &family))
+    Fail(env, "pump", error, "upstream is no TCP socket");
+  dial.length = SocketAddress(family, address, port, &dial.to);
+  if (dial.length == 0) Fail(env, "pump", EAFNOSUPPORT);
+  return Begin(info, idle_ms, dial, std::move(entry));
+}
+
+Napi::Value Pump::Begin(const Napi::CallbackInfo& info, uint32_t idle_ms, const Dial& dial, Entry entry) {
+  Napi::Env env = info.Env();
   const char* operation = "pump";
   int client = static_cast<int>(IntegerOf(info[0], "client", 0, INT_MAX));
   int upstream = static_cast<int>(IntegerOf(info[1], "upstream", 0, INT_MAX));
-  if (!info[2].IsObject()) FailType(env, "options must be an object");
-  // A getter may run JavaScript here, so everything else is looked at afterwards.
-  uint32_t idle_ms = IntegerOf(info[2].As<Napi::Object>().Get("idleMs"), "idleMs", 0, INT_MAX);
-  Napi::Function on_end = FunctionArgument(info, 3, "onEnd");
   if (closed_) FailClosed(env, operation);
   if (client == upstream) Fail(env, operation, EINVAL, "client and upstream are the same descriptor");
   if (int error = Unfit(client)) Fail(env, operation, error, "client is no TCP connection");
   if (int error = Unfit(upstream)) Fail(env, operation, error, "upstream is no TCP connection");
 
   Connections one;
-  one.emplace_back(next_id_, client, upstream, idle_ms);
-  Entry entry = {&one.front(), LeastBusy(), Napi::Persistent(on_end)};
+  one.emplace_back(next_id_, client, upstream, idle_ms, dial);
+  entry.connection = &one.front();
+  size_t thread = entry.thread = LeastBusy();
   if (!ClaimDescriptor(client)) Fail(env, operation, EBUSY, "client is pumped already");
   if (!ClaimDescriptor(upstream)) {
     UnclaimDescriptor(client);
     Fail(env, operation, EBUSY, "upstream is pumped already");
   }
   try {
-    Prepare(env, client, operation);
-    Prepare(env, upstream, operation);
     Hold();
     entries_.emplace(next_id_, std::move(entry));
   } catch (...) {
@@ -133,8 +142,8 @@ Napi::Value Pump::Start(const Napi::CallbackInfo& info) {
     UnclaimDescriptor(upstream);
     throw;
   }
-  loads_[entries_[next_id_].thread]++;
-  threads_[entries_[next_id_].thread]->Adopt(one);
+  loads_[thread]++;
+  threads_[thread]->Adopt(one);
   return Napi::Number::New(env, static_cast<double>(next_id_++));
 }
 
@@ -165,9 +174,12 @@ void Pump::Close(const Napi::CallbackInfo&) {
   if (entries_.empty()) Release();
 }
 
-void Pump::TellEnds(Napi::Env env) {
-  Connections ended = ends_.TakeAll();
-  for (const Connection& connection : ended) TellEnd(env, connection);
+void Pump::TellNews(Napi::Env env) {
+  PumpEnds::News news = ends_.TakeAll();
+  // Promises run once, after all of them.
+  Napi::CallbackScope scope(env, *context_);
+  for (uint64_t id : news.connected) Call(env, std::move(entries_.at(id).on_connected), {});
+  for (const Connection& connection : news.ended) TellEnd(env, connection);
   // A callback may have started others, or have closed this pump.
   if (!entries_.empty()) return;
   if (closed_) Release();
@@ -184,10 +196,16 @@ void Pump::TellEnd(Napi::Env env, const Connection& connection) {
   end.Set("up", Napi::BigInt::New(env, connection.up.Delivered()));
   end.Set("down", Napi::BigInt::New(env, connection.down.Delivered()));
   end.Set("how", Napi::String::New(env, NameOf(connection.how)));
+  if (connection.how == How::kUnconnected) end.Set("error", Napi::String::New(env, ErrnoName(connection.error)));
+  Call(env, std::move(on_end), {end});
+}
+
+void Pump::Call(Napi::Env env, Napi::FunctionReference function, const std::vector<napi_value>& arguments) {
+  Napi::HandleScope scope(env);
   try {
-    on_end.MakeCallback(env.Global(), {end}, *context_);
+    function.MakeCallback(env.Global(), arguments, *context_);
   } catch (const Napi::Error& error) {
-    // Nobody else is left to take it; and the other connections' ends have to be told.
+    // Nobody else is left to take it; and the other connections' news have to be told.
     napi_fatal_exception(env, error.Value());
   }
 }

@@ -21,21 +21,25 @@ class Pump : public Napi::ObjectWrap<Pump> {
  private:
   // Of a connection whose end has not been told.
   struct Entry {
-    Connection* connection;  // a thread's, and alive until its end is taken from `ends_`
-    size_t thread;
+    Connection* connection = nullptr;  // a thread's, and alive until its end is taken from `ends_`
+    size_t thread = 0;
+    Napi::FunctionReference on_connected;
     Napi::FunctionReference on_end;
   };
   using Entries = std::unordered_map<uint64_t, Entry>;
 
   Napi::Value Start(const Napi::CallbackInfo& info);
+  Napi::Value Connect(const Napi::CallbackInfo& info);
   void Stop(const Napi::CallbackInfo& info);
   Napi::Value Size(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
   void Watch(Napi::Env env);
   size_t LeastBusy() const;
-  void TellEnds(Napi::Env env);
+  Napi::Value Begin(const Napi::CallbackInfo& info, uint32_t idle_ms, const Dial& dial, Entry entry);
+  void TellNews(Napi::Env env);
   void TellEnd(Napi::Env env, const Connection& connection);
+  void Call(Napi::Env env, Napi::FunctionReference function, const std::vector<napi_value>& arguments);
   // Something is pumped: neither the process nor this object may go.
   void Hold();
   void LetGo();

@@ -1,9 +1,10 @@
-// Connections that have ended, on their way from the pump's threads to the event loop.
+// Connections that have ended or reached their server, on their way from the pump's threads to the event loop.
 #pragma once
 
 #include <sys/eventfd.h>
 
 #include <mutex>
+#include <utility>
 
 #include "connection.h"
 
@@ -16,25 +17,41 @@ class PumpEnds {
   // Readable when there is something to take; invalid when the process may open no more.
   const UniqueFd& Event() const { return event_; }
 
-  void Put(Connection& connection) {
+  struct News {
+    std::list<uint64_t> connected;  // to be told first: some may have ended since
+    Connections ended;
+  };
+
+  void PutConnected(Connection& connection) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (ended_.empty()) eventfd_write(event_.Get(), 1);
-    MoveTo(ended_, connection);
+    Wake();
+    news_.connected.splice(news_.connected.end(), connection.connected);
   }
 
-  Connections TakeAll() {
+  void Put(Connection& connection) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    Wake();
+    MoveTo(news_.ended, connection);
+  }
+
+  News TakeAll() {
     std::lock_guard<std::mutex> lock(mutex_);
     eventfd_t count;
     eventfd_read(event_.Get(), &count);
-    Connections taken;
-    taken.swap(ended_);
+    News taken;
+    std::swap(taken, news_);
     return taken;
   }
 
  private:
+  // Once until it is taken.
+  void Wake() {
+    if (news_.connected.empty() && news_.ended.empty()) eventfd_write(event_.Get(), 1);
+  }
+
   UniqueFd event_;
   std::mutex mutex_;
-  Connections ended_;
+  News news_;
 };
 
 }  // namespace podgate

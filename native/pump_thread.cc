@@ -1,6 +1,9 @@
 #include "pump_thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -12,6 +15,7 @@
 
 #include "claims.h"
 #include "descriptors.h"
+#include "loop_mark.h"
 
 namespace podgate {
 namespace {
@@ -27,6 +31,20 @@ int64_t Now() {
   return time.tv_sec * int64_t{1000} + time.tv_nsec / 1000000;
 }
 
+// Whatever it was for its owner, it is the pump's now.
+void Prepare(Side& side) {
+  int flags = fcntl(side.fd, F_GETFL);
+  bool blocks = flags >= 0 && (flags & O_NONBLOCK) == 0;
+  if (flags < 0 || (blocks && fcntl(side.fd, F_SETFL, flags | O_NONBLOCK) != 0)) side.failed = true;
+  // A process that is killed must not make half of a stream look like all of it.
+  SetResetOnClose(side.fd, true);
+  // Whoever sent the bytes has decided already when they go. What is refused here is a socket that was just reset.
+  int on = 1;
+  setsockopt(side.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  // A peer that vanished without a word would hold its connection for good.
+  setsockopt(side.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
 [[noreturn]] void Throw(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 }  // namespace
@@ -36,6 +54,7 @@ PumpThread::PumpThread(PumpEnds& ends)
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(epoll_.Valid() ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1),
       next_idle_check_(kNever),
+      next_dial_check_(kNever),
       next_feeding_(kNever) {
   if (!wake_.Valid()) Throw("open epoll");
   struct epoll_event event = {};
@@ -66,10 +85,11 @@ void PumpThread::Adopt(Connections& one) {
   connection.in = &one;
   std::unique_lock<std::mutex> lock(mutex_);
   bool gone = gone_;
+  bool is_first = adopted_.empty();
   if (!gone) MoveTo(adopted_, connection);
   lock.unlock();
   if (gone) return End(connection, How::kReset);
-  eventfd_write(wake_.Get(), 1);
+  if (is_first) eventfd_write(wake_.Get(), 1);
 }
 
 void PumpThread::StopMarked() {
@@ -91,6 +111,7 @@ void PumpThread::Run() {
     if (marked_.exchange(false)) EndMarked();
     TakeTurns();
     if (now_ >= next_idle_check_) EndIdle();
+    if (now_ >= next_dial_check_) EndUnanswered();
   }
   EndAll(sound ? How::kStopped : How::kReset);
 }
@@ -113,7 +134,7 @@ bool PumpThread::Wait() {
 
 int PumpThread::Timeout() const {
   if (!ready_.empty()) return 0;
-  int64_t next = std::min(next_idle_check_, next_feeding_);
+  int64_t next = std::min({next_idle_check_, next_dial_check_, next_feeding_});
   if (next == kNever) return -1;
   return static_cast<int>(std::clamp<int64_t>(next - Now(), 0, 60 * 60 * 1000));
 }
@@ -121,11 +142,11 @@ int PumpThread::Timeout() const {
 void PumpThread::Heed(Side& side, uint32_t events) {
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) side.readable = true;
   if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) side.writable = true;
-  if (events & EPOLLERR) {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    if (getsockopt(side.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) side.failed = true;
-  }
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if ((events & EPOLLERR) && getsockopt(side.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  if (error != 0) side.failed = true;
+  if (!side.owner.dialled) side.owner.error = error;
   MoveTo(ready_, side.owner);
 }
 
@@ -141,10 +162,42 @@ bool PumpThread::TakeOrders() {
 }
 
 void PumpThread::Admit(Connection& connection) {
+  Prepare(connection.client);
+  Prepare(connection.upstream);
+  const Dial& dial = connection.dial;
+  if (dial.length == 0) {
+    Watch(connection.upstream);
+    return Join(connection);
+  }
   connection.active_at = now_;
+  MoveTo(dialling_, connection);
+  int status = connect(connection.upstream.fd, reinterpret_cast<const struct sockaddr*>(&dial.to), dial.length);
+  if (status != 0 && errno != EINPROGRESS && errno != EINTR) return Unconnected(connection, errno);
+  // A peer on this machine has answered by now: the next look says so.
+  Watch(connection.upstream);
+  next_dial_check_ = std::min(next_dial_check_, now_ + dial.timeout_ms);
+}
+
+void PumpThread::Dialled(Connection& connection) {
+  if (connection.upstream.failed) return Unconnected(connection, connection.error == 0 ? ECONNRESET : connection.error);
+  if (!connection.upstream.writable) return MoveTo(dialling_, connection);
+  connection.dialled = true;
+  ends_.PutConnected(connection);
+  Join(connection);
+}
+
+void PumpThread::Unconnected(Connection& connection, int error) {
+  connection.error = error;
+  End(connection, How::kUnconnected);
+}
+
+void PumpThread::Join(Connection& connection) {
+  connection.active_at = now_;
+  // One that kept its mark would merely be ended when the event loop stands still.
+  MarkForEventLoop(connection.client.fd, false);
+  MarkForEventLoop(connection.upstream.fd, false);
   MoveTo(asleep_, connection);
   Watch(connection.client);
-  Watch(connection.upstream);
   if (connection.client.failed || connection.upstream.failed) return End(connection, How::kReset);
   if (connection.idle_ms != 0) next_idle_check_ = std::min(next_idle_check_, now_ + connection.idle_ms);
 }
@@ -165,6 +218,7 @@ void PumpThread::TakeTurns() {
 }
 
 void PumpThread::TakeTurn(Connection& connection) {
+  if (!connection.dialled) return Dialled(connection);
   uint64_t before = connection.up.Activity() + connection.down.Activity();
   Progress up = connection.up.Move(connection.client, connection.upstream, pool_);
   Progress down = connection.down.Move(connection.upstream, connection.client, pool_);
@@ -206,23 +260,27 @@ void PumpThread::FeedStarved(size_t given) {
 void PumpThread::EndIdle() {
   next_idle_check_ = kNever;
   auto check = [this](Connection& connection) {
-    if (connection.idle_ms == 0) return;
+    if (connection.idle_ms == 0 || !connection.dialled) return;
     int64_t due = connection.active_at + connection.idle_ms;
     if (due <= now_) return End(connection, How::kIdle);
     next_idle_check_ = std::min(next_idle_check_, std::max(due, now_ + kLeastBetweenIdleChecks));
   };
-  ForEach(ready_, check);
-  ForEach(asleep_, check);
-  ForEach(starved_, check);
+  ForAll(check);
+}
+
+void PumpThread::EndUnanswered() {
+  next_dial_check_ = kNever;
+  ForEach(dialling_, [this](Connection& connection) {
+    int64_t due = connection.active_at + connection.dial.timeout_ms;
+    if (due <= now_) return Unconnected(connection, ETIMEDOUT);
+    next_dial_check_ = std::min(next_dial_check_, due);
+  });
 }
 
 void PumpThread::EndMarked() {
-  auto check = [this](Connection& connection) {
+  ForAll([this](Connection& connection) {
     if (connection.stop) End(connection, How::kStopped);
-  };
-  ForEach(ready_, check);
-  ForEach(asleep_, check);
-  ForEach(starved_, check);
+  });
 }
 
 void PumpThread::EndAll(How how) {
@@ -230,10 +288,7 @@ void PumpThread::EndAll(How how) {
   gone_ = true;
   lock.unlock();
   TakeOrders();
-  auto end = [=](Connection& connection) { End(connection, how); };
-  ForEach(ready_, end);
-  ForEach(asleep_, end);
-  ForEach(starved_, end);
+  ForAll([=](Connection& connection) { End(connection, how); });
 }
 
 void PumpThread::End(Connection& connection, How how) {
@@ -248,7 +303,7 @@ void PumpThread::End(Connection& connection, How how) {
 void PumpThread::Close(Side& side, bool reset) {
   // The descriptor may have a copy somewhere, which would keep it watched.
   epoll_ctl(epoll_.Get(), EPOLL_CTL_DEL, side.fd, nullptr);
-  SetResetOnClose(side.fd, reset);
+  if (!reset) SetResetOnClose(side.fd, false);
   UnclaimDescriptor(side.fd);
   close(side.fd);
 }
@@ -257,6 +312,11 @@ void PumpThread::Close(Side& side, bool reset) {
 template <typename Act>
 void PumpThread::ForEach(Connections& list, Act act) {
   for (auto next = list.begin(); next != list.end();) act(*next++);
+}
+
+template <typename Act>
+void PumpThread::ForAll(Act act) {
+  for (Connections* list : {&dialling_, &ready_, &asleep_, &starved_}) ForEach(*list, act);
 }
 
 }  // namespace podgate

@@ -37,9 +37,13 @@ class PumpThread {
   void TakeTurn(Connection& connection);
   void FeedStarved(size_t given);
   void EndIdle();
+  void EndUnanswered();
   void EndMarked();
   void EndAll(How how);
   void Admit(Connection& connection);
+  void Dialled(Connection& connection);
+  void Unconnected(Connection& connection, int error);
+  void Join(Connection& connection);
   void Watch(Side& side);
   void Heed(Side& side, uint32_t events);
   void Drain(Connection& connection);
@@ -47,16 +51,20 @@ class PumpThread {
   void Close(Side& side, bool reset);
   template <typename Act>
   void ForEach(Connections& list, Act act);
+  template <typename Act>
+  void ForAll(Act act);
 
   PumpEnds& ends_;
   UniqueFd epoll_;
   UniqueFd wake_;
   PipePool pool_;
+  Connections dialling_;  // wait for an answer
   Connections ready_;    // have something to do
   Connections asleep_;   // wait for epoll
   Connections starved_;  // wait for a pipe or for memory
   int64_t now_ = 0;      // CLOCK_MONOTONIC in ms
   int64_t next_idle_check_;
+  int64_t next_dial_check_;
   int64_t next_feeding_;
 
   std::mutex mutex_;

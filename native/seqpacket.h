@@ -13,7 +13,7 @@
 namespace podgate {
 
 constexpr size_t kMessageLimit = 64 * 1024;
-constexpr size_t kDescriptorLimit = 16;
+constexpr size_t kDescriptorLimit = 32;
 
 struct Packet {
   std::vector<uint8_t> bytes;  // empty: the peer has closed

@@ -46,8 +46,8 @@ export interface TcpConnection {
 /** A socket as the kernel's table has it: a connection, or one that listens, whose remote end is all zero. */
 export interface TcpSocket extends TcpConnection {
   /**
-   * Made by `Netns.listen` or `Netns.sockets`, or accepted (or in the queue) there, and not taken over by a Pump: what
-   * becomes of its bytes hangs on an event loop. Never before Linux 5.10. Anybody can make a socket of his own look so.
+   * Made by `Netns.listen` or `Netns.sockets`, or accepted (or in the queue) there, and not moved by a Pump, which may dial
+   * for it: what becomes of its bytes hangs on an event loop. Never before Linux 5.10. Anybody can make a socket of his own look so.
    */
   readonly onEventLoop: boolean;
 }
@@ -98,7 +98,7 @@ export interface Netns {
    */
   listen(family: 4 | 6, backlog: number): { readonly fd: number; readonly port: number };
   /**
-   * 1 to 16 unconnected TCP sockets, as many as a channel carries, or none; non-blocking, close-on-exec. The caller owns the
+   * 1 to 32 unconnected TCP sockets, as many as a channel carries, or none; non-blocking, close-on-exec. The caller owns the
    * descriptors.
    */
   sockets(family: 4 | 6, count: number): number[];
@@ -123,7 +123,7 @@ export interface FdChannel {
   /** Who connected or listened, by the kernel's word (SO_PEERCRED), at that moment. `pid` 0: of another namespace. */
   readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
   /**
-   * 1 to 65536 bytes and at most 16 descriptors, which stay the caller's. EAGAIN when the peer does not read (some 200
+   * 1 to 65536 bytes and at most 32 descriptors, which stay the caller's. EAGAIN when the peer does not read (some 200
    * KiB or 250 messages wait); EPIPE or ECONNRESET when it is gone.
    */
   send(message: Uint8Array, descriptors?: readonly number[]): void;

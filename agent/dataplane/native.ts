@@ -137,6 +137,21 @@ export interface Pump {
     options: { readonly idleMs: number },
     onEnd: (end: PumpEnd) => void,
   ): number;
+  /**
+   * As `start`, with an upstream socket that is connected first; `address` as for connectTcp. `onConnected` is called once
+   * it is, before `onEnd`. Else `onEnd` says "unconnected" and why: ECONNREFUSED, ETIMEDOUT (also after `timeoutMs`, 1 to
+   * 2^31 - 1), EADDRNOTAVAIL. Until then both sockets keep their loop mark. EAFNOSUPPORT.
+   */
+  connect(
+    client: number,
+    upstream: number,
+    address: Uint8Array,
+    port: number,
+    timeoutMs: number,
+    idleMs: number,
+    onConnected: () => void,
+    onEnd: (end: PumpEnd) => void,
+  ): number;
   /** Resets both sides; `onEnd` says "stopped". Unknown ids, and those that have ended, are ignored. */
   stop(id: number): void;
   /** Connections whose `onEnd` has not been called. */
@@ -152,7 +167,9 @@ export interface Pump {
 export interface PumpEnd {
   readonly up: bigint;
   readonly down: bigint;
-  readonly how: "closed" | "reset" | "idle" | "stopped";
+  readonly how: "closed" | "reset" | "idle" | "stopped" | "unconnected";
+  /** Of "unconnected". */
+  readonly error?: string;
 }
 
 /** A lock or a switch that ends with `close()`. */

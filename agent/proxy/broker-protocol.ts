@@ -55,7 +55,7 @@ export type Answer = { readonly id: number } & (
 /** Each takes 170 bytes at most, and a message has room for 64 KiB. A piece of a listing has no more. */
 export const CONNECTIONS_PER_MESSAGE = 256;
 /** As many descriptors as a channel takes. */
-export const SOCKETS_PER_MESSAGE = 16;
+export const SOCKETS_PER_MESSAGE = 32;
 const LONGEST_PATH = 1024;
 const LONGEST_ERROR = 1024;
 /** Of a sieve of 32 KiB in base64; that it is one, the addon sees. */

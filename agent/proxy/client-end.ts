@@ -1,7 +1,11 @@
-/** The application's side of a connection, from its verdict on: joined with an upstream socket, or reset. */
+/** The application's side of a connection, from its verdict on: joined with its server, or reset. */
 import type { Native, Pump } from "../dataplane/native.ts";
+import { addressBytes } from "../model/address.ts";
+import type { At } from "./tcp-proxy.ts";
 
 export interface JoinOptions {
+  /** In ms, without an answer. */
+  readonly connectTimeoutMs: number;
   /** Without a byte in either direction; 0: never. */
   readonly idleMs: number;
 }
@@ -9,23 +13,32 @@ export interface JoinOptions {
 /** Owns its socket. Exactly one of its methods is called, once. */
 export interface ClientEnd {
   /**
-   * Takes over the connected socket `upstream`. `onEnd` once, on the event loop, when both sides are closed. The result
-   * resets both. @throws Error when they cannot be joined: `upstream` is closed then, and `reset` may still be called.
+   * Takes over the socket `upstream`, which it connects to `target`. `onJoined` once it is, and `onEnd` once, on the event
+   * loop, when both sides are closed; `code` says why it could not be connected. The result resets both. @throws Error when
+   * they cannot be joined: `upstream` is closed then, and `reset` may still be called.
    */
-  join(upstream: number, options: JoinOptions, onEnd: () => void): () => void;
+  join(
+    upstream: number,
+    target: At,
+    options: JoinOptions,
+    onJoined: () => void,
+    onEnd: (code?: string) => void,
+  ): () => void;
   reset(): void;
 }
 
-/** As it was accepted: the pump moves its bytes. */
+/** As it was accepted: the pump connects its upstream, and moves its bytes. */
 export function plainEnd(
   client: number,
   pump: Pump,
   native: Pick<Native, "resetSocket" | "closeDescriptor">,
 ): ClientEnd {
   return {
-    join: (upstream, { idleMs }, onEnd) => {
+    join: (upstream, { address, port }, { connectTimeoutMs, idleMs }, onJoined, onEnd) => {
+      const to = addressBytes(address) ?? new Uint8Array();
       try {
-        const id = pump.start(client, upstream, { idleMs }, onEnd);
+        const ended = ({ error }: { readonly error?: string }) => onEnd(error);
+        const id = pump.connect(client, upstream, to, port, connectTimeoutMs, idleMs, onJoined, ended);
         return () => pump.stop(id);
       } catch (error) {
         native.closeDescriptor(upstream);

@@ -2,12 +2,12 @@
 import { constants, X509Certificate } from "node:crypto";
 import { createServer, DEFAULT_CIPHERS, type Server, type TLSSocket } from "node:tls";
 import { TLS_VERSIONS, type TlsSession, type TlsSettings, type TlsVersion } from "../model/tls.ts";
-import type { ClientEnd } from "./client-end.ts";
+import type { SecuredEnd } from "./connecting.ts";
 import { destroyLater, RawSocket, type SetReset, TlsEnd } from "./tls-end.ts";
 
 export interface Secured {
   readonly session: TlsSession;
-  readonly end: ClientEnd;
+  readonly end: SecuredEnd;
 }
 
 /**

@@ -10,7 +10,7 @@ const IDLE_MS = 1000;
 
 export type Family = 4 | 6;
 
-/** `count` sockets, 1 to 16, which are the caller's. Rejects with an Error that says why there are none. */
+/** `count` sockets, 1 to 32, which are the caller's. Rejects with an Error that says why there are none. */
 export type MakeSockets = (place: Place, family: Family, count: number) => Promise<readonly number[]>;
 
 /** Of one pod and family. */

@@ -9,7 +9,7 @@ import type { Reason, Verdict } from "../model/verdict.ts";
 import type { Sockets } from "./broker-client.ts";
 import type { Place } from "./broker-protocol.ts";
 import { type ClientEnd, plainEnd } from "./client-end.ts";
-import { connectFrom } from "./connecting.ts";
+import { connectedFirst, socketTo, unconnected } from "./connecting.ts";
 import { FairTurns } from "./fair-turns.ts";
 import type { ShakeHands } from "./handshake.ts";
 import type { Limits } from "./quota.ts";
@@ -238,9 +238,10 @@ export class TcpProxy {
     if (stay.isOver) return made.end.reset();
     stay.end = () => made.end.reset();
     const secured = { ...caller, tls: made.session };
-    this.#inTurn(stay, () =>
-      this.#enforce({ ...about, caller: secured, ruling: unlessForgotten(decide(secured)) }, made.end),
-    );
+    this.#inTurn(stay, () => {
+      const ruling = unlessForgotten(decide(secured));
+      this.#enforce({ ...about, caller: secured, ruling }, connectedFirst(made.end, native));
+    });
   }
 
   #enforce(about: Arrival, client: ClientEnd): void {
@@ -256,36 +257,42 @@ export class TcpProxy {
   }
 
   async #join({ stay, ...about }: Arrival, client: ClientEnd, target: At): Promise<void> {
-    const { native, onOutcome, idleMs } = this.#options;
+    const { native, onOutcome, connectTimeoutMs } = this.#options;
     const { caller, place, ruling } = about;
-    const stopping = new AbortController();
-    let stop: (() => void) | undefined;
-    const connection: OpenConnection = {
-      ...about,
-      stop: () => {
-        stopping.abort(new Error("stopped"));
-        stop?.();
-      },
+    let isJoined = false;
+    let isStopped = false;
+    let stop = () => {
+      isStopped = true;
     };
+    const connection: OpenConnection = { ...about, stop: () => stop() };
     stay.end = connection.stop;
+    const tell = (outcome: Outcome) => {
+      if (!stay.isOver) onOutcome(outcome);
+    };
+    const joined = () => {
+      isJoined = true;
+      this.#rooms.pending.give(stay);
+      tell({ caller, ruling });
+    };
     const end = () => {
       this.#open.delete(connection);
       this.#rooms.leave(stay);
       if (this.#open.size === 0) this.#idle.resolve();
     };
+    const ended = (code?: string) => {
+      end();
+      if (!isJoined) tell({ caller, ruling, error: unconnected(target, code, connectTimeoutMs) });
+    };
     this.#open.add(connection);
-    let failure: string | undefined;
     try {
-      const upstream = await connectFrom(place, caller.client, target, stopping.signal, this.#options);
-      if (stopping.signal.aborted) native.closeDescriptor(upstream);
-      stopping.signal.throwIfAborted();
-      stop = client.join(upstream, { idleMs }, end);
+      const upstream = await socketTo(target, place, caller.client, this.#options);
+      if (isStopped) native.closeDescriptor(upstream);
+      if (isStopped) throw new Error("stopped");
+      stop = client.join(upstream, target, this.#options, joined, ended);
     } catch (error) {
-      failure = (error as Error).message;
       client.reset();
+      end();
+      tell({ caller, ruling, error: (error as Error).message });
     }
-    this.#rooms.pending.give(stay);
-    if (failure !== undefined) end();
-    if (!stay.isOver) onOutcome({ caller, ruling, ...(failure !== undefined && { error: failure }) });
   }
 }

@@ -2,7 +2,7 @@
 import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Native } from "../dataplane/native.ts";
-import type { ClientEnd, JoinOptions } from "./client-end.ts";
+import type { SecuredEnd } from "./connecting.ts";
 
 export type SetReset = Pick<Native, "resetOnClose">;
 
@@ -39,7 +39,7 @@ export class RawSocket extends Socket {
   }
 }
 
-export class TlsEnd implements ClientEnd {
+export class TlsEnd implements SecuredEnd {
   readonly #secure: TLSSocket;
   readonly #raw: RawSocket;
   #onError: () => void = () => this.reset();
@@ -56,7 +56,7 @@ export class TlsEnd implements ClientEnd {
     secure.disableRenegotiation();
   }
 
-  join(fd: number, { idleMs }: JoinOptions, onEnd: () => void): () => void {
+  join(fd: number, { idleMs }: { readonly idleMs: number }, onEnd: () => void): () => void {
     const secure = this.#secure;
     const upstream = new RawSocket(fd, this.#raw.native, { allowHalfOpen: true });
     upstream.hasEnded = () => upstream.readableEnded && upstream.writableFinished;

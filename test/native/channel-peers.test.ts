@@ -28,13 +28,13 @@ except OSError as error: print(error.errno)`;
   it.each([
     ["a message longer than 64 KiB", `s.send(b"x" * 65537)`, "EMSGSIZE"],
     [
-      "17 descriptors",
-      `s.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 17))])`,
+      "33 descriptors",
+      `s.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 33))])`,
       "EBADMSG",
     ],
     [
-      "17 descriptors in two parts",
-      `part = lambda n: (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * n))\ns.sendmsg([b"x"], [part(9), part(8)])`,
+      "33 descriptors in two parts",
+      `part = lambda n: (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * n))\ns.sendmsg([b"x"], [part(17), part(16)])`,
       "EBADMSG",
     ],
     [
@@ -137,7 +137,7 @@ except OSError as error: print(error.errno)`;
       () => {},
     );
     expect(await output).toContain(
-      "true receive from channel: EBADMSG: descriptors were lost: more than 16, or this process may open no more",
+      "true receive from channel: EBADMSG: descriptors were lost: more than 32, or this process may open no more",
     );
   });
 });

@@ -6,11 +6,12 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
-import { loadNative } from "../../agent/dataplane/native.ts";
+import { loadNative, type PumpEnd } from "../../agent/dataplane/native.ts";
 import { loadTcp, openPipes, pumpThreads, type Route, residentBytes, route, socketOf, until } from "./tcp.ts";
 
 const native = loadNative();
 const tcp = loadTcp();
+const LOOPBACK = Buffer.from("00000000000000000000ffff7f000001", "hex");
 
 /** Connections that bytes flow through in both directions, without end. */
 function traffic(pump: InstanceType<typeof native.Pump>, count: number): Route[] {
@@ -146,7 +147,8 @@ const scenarios: Record<string, () => Promise<unknown> | unknown> = {
     const roll = dice(seed);
     const pumps = [1, 2, 3].map((threads) => new native.Pump({ threads }));
     const routes: { one: Route; near: Socket; far: Socket; pump: (typeof pumps)[0] }[] = [];
-    const told = { closed: 0, reset: 0, idle: 0, stopped: 0 };
+    const dialled: Promise<PumpEnd>[] = [];
+    const told = { closed: 0, reset: 0, idle: 0, stopped: 0, unconnected: 0 };
     let refused = 0;
     const wrong = [0, 2 ** 31, -1, 0.5, Number.NaN, undefined, null, "1", {}, 1n, tcp.listening()];
     const steps: ((it: (typeof routes)[0]) => void)[] = [
@@ -183,6 +185,14 @@ const scenarios: Record<string, () => Promise<unknown> | unknown> = {
         one.end.then(({ how }) => told[how]++);
         const [near, far] = [socketOf(one.application).resume(), socketOf(one.server).resume()];
         routes.push({ one, near, far, pump });
+      } else if (roll(50) === 0) {
+        const [application, client] = tcp.pair();
+        const refused = new Promise<PumpEnd>((resolve) => {
+          pumps[0]?.connect(client, tcp.unconnected(), LOOPBACK, 9, 1 + roll(3), 0, () => {}, resolve);
+        });
+        refused.then(({ how }) => told[how]++);
+        dialled.push(refused);
+        closeSync(application);
       } else if (routes.length > 0) {
         steps[roll(steps.length)]?.(routes[Math.max(0, routes.length - 1 - roll(100))] as (typeof routes)[0]);
       }
@@ -190,7 +200,7 @@ const scenarios: Record<string, () => Promise<unknown> | unknown> = {
     }
     for (const pump of pumps.slice(1)) pump.close();
     for (const { one, pump } of routes) pump.stop(one.id);
-    await Promise.all(routes.map(({ one }) => one.end));
+    await Promise.all([...routes.map(({ one }) => one.end), ...dialled]);
     for (const { near, far } of routes) for (const socket of [near, far]) socket.destroy();
     await sleep(20);
     const sizes = pumps.map(({ size }) => size);

@@ -61,9 +61,9 @@ test("who asks once a second gets one each time, and none is made ahead", async 
 test("the busier a pod, the more are made at once, and everyone gets another", async () => {
   const taken = await world.takeMany(200);
   expect(new Set(taken).size).toBe(200);
-  expect(world.asked.slice(0, 6)).toEqual([1, 2, 4, 8, 16, 16].map((count) => `pod1/4: ${count}`));
-  expect(world.asked.length).toBeLessThan(18);
-  expect(world.spares.size).toBeLessThan(24);
+  expect(world.asked.slice(0, 6)).toEqual([1, 2, 4, 8, 16, 32].map((count) => `pod1/4: ${count}`));
+  expect(world.asked.length).toBeLessThan(12);
+  expect(world.spares.size).toBeLessThan(48);
 });
 
 test("nobody waits while there are some, and more are asked for before they are used up", async () => {
@@ -72,7 +72,7 @@ test("nobody waits while there are some, and more are asked for before they are 
   const held = world.spares.size;
   const taken = await Promise.all(Array.from({ length: held }, () => world.spares.take(place, 4)));
   expect(new Set(taken).size).toBe(held);
-  expect(world.asked.slice(before)).toEqual(["pod1/4: 16"]);
+  expect(world.asked.slice(before)).toEqual(["pod1/4: 32"]);
 });
 
 test("a socket made ahead is for its own pod and family, whatever else is asked for", async () => {

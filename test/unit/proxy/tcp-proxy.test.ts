@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { NativeError, Pump, PumpEnd } from "../../../agent/dataplane/native.ts";
+import type { Pump, PumpEnd } from "../../../agent/dataplane/native.ts";
 import { PrivateKey, type TlsSession, type TlsSettings } from "../../../agent/model/tls.ts";
-import type { ClientEnd } from "../../../agent/proxy/client-end.ts";
+import type { SecuredEnd } from "../../../agent/proxy/connecting.ts";
 import type { Secured } from "../../../agent/proxy/handshake.ts";
 import { type Outcome, type Ruling, TcpProxy, type Undecided } from "../../../agent/proxy/tcp-proxy.ts";
 
@@ -31,7 +31,8 @@ class World {
   taken: Undecided | undefined = entry;
   bootTime = 0n;
   socket: () => Promise<number> = () => Promise.resolve(UPSTREAM);
-  connect: (done: (error?: NativeError) => void) => void = (done) => done();
+  /** Says why not, if it does not. */
+  connect: (done: (code?: string) => void) => void = (done) => done();
   bindError: string | undefined;
   pumpFails = false;
   decisions = 0;
@@ -52,7 +53,9 @@ class World {
         },
         connectTcp: (fd, address, port, timeout, done) => {
           this.done.push(`connect ${fd} ${Buffer.from(address).toString("hex")} ${port} ${timeout}`);
-          this.connect(done);
+          this.connect((code) =>
+            done(code === undefined ? undefined : Object.assign(new Error(), { code, operation: "connect" })),
+          );
           return { close: () => this.done.push(`abandon ${fd}`) };
         },
       },
@@ -90,15 +93,27 @@ class World {
   #pump(): Pump {
     let id = 0;
     return {
-      start: (client, upstream, _, onEnd) => {
+      start: () => 0,
+      connect: (client, upstream, address, port, timeout, _, onConnected, onEnd) => {
         if (this.pumpFails) throw new Error("pump: EBADF");
-        this.done.push(`pump ${client} ${upstream}`);
-        this.pumped.set(++id, onEnd);
-        return id;
+        this.done.push(`connect ${upstream} ${Buffer.from(address).toString("hex")} ${port} ${timeout}`);
+        const own = ++id;
+        this.pumped.set(own, onEnd);
+        queueMicrotask(() =>
+          this.connect((error) => {
+            if (error === undefined) {
+              this.done.push(`pump ${client} ${upstream}`);
+              onConnected();
+            } else if (this.pumped.delete(own)) onEnd({ up: 0n, down: 0n, how: "unconnected", error });
+          }),
+        );
+        return own;
       },
       stop: (ended) => {
-        this.pumped.get(ended)?.({ up: 0n, down: 0n, how: "stopped" });
+        const onEnd = this.pumped.get(ended);
+        if (onEnd !== undefined) this.done.push(`stop ${ended}`);
         this.pumped.delete(ended);
+        onEnd?.({ up: 0n, down: 0n, how: "stopped" });
       },
       size: 0,
       close: () => {},
@@ -206,10 +221,14 @@ describe("the client is reset", () => {
     ["ECONNREFUSED", "connect to 10.96.0.1:80: it refuses (ECONNREFUSED)"],
     ["ETIMEDOUT", "connect to 10.96.0.1:80: no answer in 10 s"],
     ["ENETUNREACH", "connect to 10.96.0.1:80: ENETUNREACH"],
-  ])("if the upstream says %s, and its own socket is closed", async (code, error) => {
-    world.connect = (done) => done(Object.assign(new Error(code), { code, operation: "connect" }));
-    await resets({ ruling: allow, error });
-    expect(world.done).toContain("close 20");
+  ])("by the pump if the upstream says %s, and its pod's room is given back", async (code, error) => {
+    const proxy = world.proxy();
+    world.connect = (done) => done(code);
+    proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
+    await turn();
+    expect(world.outcomes).toMatchObject([{ ruling: allow, error }]);
+    expect(proxy.open.size).toBe(0);
+    expect(proxy.counts).toMatchObject({ open: { used: 0 }, pending: { used: 0 } });
   });
 
   test("if the address that it had is not its pod's any more", async () => {
@@ -260,8 +279,7 @@ test("room that a refused connection took is given back", async () => {
   const proxy = world.proxy({ perPod: 1, pending: 1 });
   for (const ruling of [{ action: "deny", reason: "rule" } as const, allow]) {
     world.ruling = ruling;
-    world.connect = (done) =>
-      done(Object.assign(new Error(), { code: "ECONNREFUSED", operation: "connect" }));
+    world.connect = (done) => done("ECONNREFUSED");
     for (let i = 0; i < 3; i++) {
       proxy.accept(place, 4, CLIENT, { address: SOURCE, port: 4000 });
       await turn();
@@ -272,17 +290,22 @@ test("room that a refused connection took is given back", async () => {
 
 test("a connection can be stopped while it is being made, and while it is open", async () => {
   const proxy = world.proxy();
-  let connected = (_error?: NativeError) => {};
-  world.connect = (done) => {
-    connected = done;
-  };
+  const { promise: later, resolve: socketCame } = Promise.withResolvers<number>();
+  world.socket = () => later;
+  proxy.accept(place, 6, CLIENT, { address: SOURCE, port: 4000 });
+  for (const { stop } of proxy.open) stop();
+  socketCame(UPSTREAM);
+  await turn();
+  expect(world.done).toEqual(["socket 4", "close 20", "reset 10"]);
+  world.connect = () => {};
   proxy.accept(place, 6, CLIENT, { address: SOURCE, port: 4000 });
   await turn();
   for (const { stop } of proxy.open) stop();
-  await turn();
-  connected();
-  await turn();
-  expect(world.done.slice(-3)).toEqual(["abandon 20", "close 20", "reset 10"]);
+  expect(world.outcomes).toMatchObject([
+    { ruling: allow, error: "stopped" },
+    { ruling: allow, error: "stopped" },
+  ]);
+  expect(proxy.counts).toMatchObject({ open: { used: 0 }, pending: { used: 0 } });
   world.connect = (done) => done();
   proxy.accept(place, 6, CLIENT, { address: SOURCE, port: 4000 });
   await turn();
@@ -307,7 +330,7 @@ test("draining waits for the last connection, and no longer than it may", async 
 describe("when all room is taken, a pod that has fewer takes that of the last of another", () => {
   const settings = { clients: "ignore" } as TlsSettings;
   const wanted: Ruling = { action: "proxy", reason: "pending", handshake: settings };
-  const end: ClientEnd = {
+  const end: SecuredEnd = {
     join: () => () => {},
     reset: () => world.done.push("reset TLS"),
   };
@@ -349,8 +372,8 @@ describe("when all room is taken, a pod that has fewer takes that of the last of
       await turn();
       world.connect = connect;
     });
-    expect(world.done).toContain("reset 12");
-    expect(world.done).toContain("abandon 20");
+    // The pump resets both.
+    expect(world.done).toContain("stop 2");
   });
 
   test("if it has not been decided", async () => {
@@ -426,7 +449,7 @@ describe("where TLS is to be terminated", () => {
     rule: 0,
     handshake: settings,
   };
-  const end: ClientEnd = {
+  const end: SecuredEnd = {
     join: (upstream, _, onEnd) => {
       world.done.push(`join TLS ${upstream}`);
       world.pumped.set(99, () => onEnd());
@@ -457,6 +480,19 @@ describe("where TLS is to be terminated", () => {
     expect(proxy.open.size).toBe(1);
     world.end();
     expect(proxy.open.size).toBe(0);
+  });
+
+  test.each([
+    ["ECONNREFUSED", ["close 20", "reset TLS"], "connect to 10.96.0.1:80: it refuses (ECONNREFUSED)"],
+    [undefined, ["abandon 20", "close 20", "reset TLS"], "stopped"],
+  ])("it is reset when its server says %s, undefined: when it is stopped before, once", async (code, done, error) => {
+    world.connect = (answer) => code !== undefined && answer(code);
+    const proxy = await accept();
+    const stops = [...proxy.open].map(({ stop }) => stop);
+    for (const stop of [...stops, ...stops]) stop();
+    expect(world.done.slice(3)).toEqual(done);
+    expect(world.outcomes).toMatchObject([{ ruling: { action: "allow" }, error }]);
+    expect(proxy.counts).toMatchObject({ open: { used: 0 }, pending: { used: 0 }, tls: { used: 0 } });
   });
 
   test("a later rule may deny", async () => {
