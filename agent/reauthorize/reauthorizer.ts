@@ -65,6 +65,8 @@ export class Reauthorizer {
    */
   async look(): Promise<number | undefined> {
     const latest = this.#latest;
+    // Also for a pod that took long and failed when no look waited for it any more.
+    if ((this.#tables?.failures.size ?? 0) > 0) this.#looks = Math.max(this.#looks, 1);
     const hasChanged = this.#looks > 0;
     if (latest === undefined || !(hasChanged || this.#byTime || this.#tables?.isBusy)) return undefined;
     if (hasChanged) this.#looks--;
@@ -89,7 +91,6 @@ export class Reauthorizer {
   #next(pods: ReadonlySet<string>): number | undefined {
     this.#tables?.forget((uid) => !pods.has(uid));
     const failures = [...(this.#tables?.failures.values() ?? [])];
-    if (failures.length > 0) this.#looks = Math.max(this.#looks, 1);
     const again = failures.filter(({ times }) => times > 1);
     const [why] = again;
     if (why !== undefined) {

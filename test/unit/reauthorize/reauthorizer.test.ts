@@ -253,6 +253,25 @@ describe("looks", () => {
     expect(await reauthorizer.look()).toBeUndefined();
   });
 
+  test("come again to a pod with very many that could not be read to the end, when none waited for it", async () => {
+    let reads = 0;
+    const { reauthorizer, left } = rig({
+      open: { 1: Array.from({ length: 500 }, () => socketTo(...LEDGER)) },
+      // The first reading ends some, so it is read again; and once more for the second look.
+      onRead: () => {
+        reads++;
+        if (reads === 2 || reads === 3) throw new Error("ask the broker: it is not there");
+      },
+    });
+    reauthorizer.learn(runs()({ ...parts, localPods: [sandbox] }));
+    await reauthorizer.look();
+    await reauthorizer.look();
+    await expect.poll(() => reads, { timeout: 5000 }).toBe(3);
+    expect(left().length).toBeGreaterThan(0);
+    await expect(reauthorizer.look()).rejects.toThrow("of 1 pods: ask the broker: it is not there");
+    await expect.poll(left, { timeout: 5000 }).toEqual([]);
+  });
+
   test("come again and again where a policy reads the time, to pods that have undecided verdicts, until none reads it", async () => {
     const [sandboxs, payments1] = [socketTo(...LEDGER), socketTo(...LEDGER)];
     let now = Date.parse("2026-11-21T17:59:58Z");
