@@ -10,6 +10,7 @@ import type { IdentityReader } from "../identity/pod-identity.ts";
 import type { Reconciled } from "../reconcile.ts";
 import { hangsOnTime, mayRevoke } from "./change.ts";
 import { Judge } from "./judge.ts";
+import { Patience } from "./patience.ts";
 import { type Failure, Rounds, type Steps } from "./side-by-side.ts";
 import { type Current, type Forwarded, Tables, type TablesOptions } from "./tables.ts";
 
@@ -34,6 +35,8 @@ const BETWEEN_LOOKS_MS = 500;
 const BY_TIME_MS = 2000;
 /** A namespace that cannot be read may be on its way out. */
 const RETRY_MS = 200;
+/** In the name of asking all once more with more patience, so that the first time of a later look does not wait for that. */
+const LATER = " later";
 
 export class Reauthorizer {
   readonly #options: ReauthorizerOptions;
@@ -95,15 +98,20 @@ export class Reauthorizer {
     // What takes long goes on with what a later look brings.
     const newest = () => this.#current ?? current;
     const proxied = Map.groupBy(this.#options.proxied(), ({ podUid }) => podUid);
+    // What failed there is asked about again.
+    for (const rounds of [this.#direct, this.#proxied]) rounds.forget((name) => name.endsWith(LATER));
     await Promise.all([
-      ...pods.map((pod) => this.#direct.run(pod.pod.uid, () => this.#tables.look(pod, newest))),
-      ...[...proxied].map(([uid, some]) => this.#proxied.run(uid, () => this.#lookAtProxied(some, newest))),
+      ...pods.map((pod) => this.#direct.run(pod.pod.uid, () => this.#lookAtDirect(pod, newest))),
+      ...[...proxied].map(([uid, some]) =>
+        this.#proxied.run(uid, () => this.#lookAtProxied(uid, some, newest)),
+      ),
     ]);
   }
 
   /** In how many ms the next look is due. `pods`: the UIDs of those that there are. */
   #next(pods: ReadonlySet<string>): number | undefined {
-    for (const rounds of [this.#direct, this.#proxied]) rounds.forget((uid) => !pods.has(uid));
+    for (const rounds of [this.#direct, this.#proxied])
+      rounds.forget((name) => !pods.has(name.replace(LATER, "")));
     const failures = this.#failures;
     const again = failures.filter(({ times }) => times > 1);
     const [why] = again;
@@ -126,14 +134,34 @@ export class Reauthorizer {
     return [...this.#direct.failures.values(), ...this.#proxied.failures.values()];
   }
 
-  async *#lookAtProxied(connections: readonly ProxiedConnection[], newest: () => Current): Steps {
-    const { clock, onRevoked } = this.#options;
+  async *#lookAtDirect(pod: RegisteredPod, newest: () => Current, patience = this.#patience()): Steps {
+    yield* this.#tables.look(pod, newest, patience);
+    const again = () => this.#lookAtDirect(pod, newest, patience.more());
+    if (patience.wasShort) void this.#direct.run(pod.pod.uid + LATER, again);
+  }
+
+  async *#lookAtProxied(
+    podUid: string,
+    connections: readonly ProxiedConnection[],
+    newest: () => Current,
+    patience = this.#patience(),
+  ): Steps {
+    const { clock, proxied, onRevoked } = this.#options;
     for (const connection of connections) {
       if (this.#turns.isOver()) yield "pause";
+      const { judge } = newest();
       const time = clock.now();
-      const found = newest().judge.revocation(connection.podUid, connection, time);
-      if (found !== undefined && connection.end()) onRevoked({ ...found, time, layer: "proxy", connection });
+      const found = patience.ask(judge.ownerOf(connection), () => judge.revocation(podUid, connection, time));
+      if (found !== undefined && found !== "later" && connection.end())
+        onRevoked({ ...found, time, layer: "proxy", connection });
     }
+    const left = () => [...proxied()].filter((each) => each.podUid === podUid);
+    const again = () => this.#lookAtProxied(podUid, left(), newest, patience.more());
+    if (patience.wasShort) void this.#proxied.run(podUid + LATER, again);
+  }
+
+  #patience(): Patience {
+    return new Patience(() => this.#options.clock.now());
   }
 }
 

@@ -9,6 +9,7 @@ import type { Sockets } from "../proxy/broker-client.ts";
 import type { Place as NetnsPlace } from "../proxy/broker-protocol.ts";
 import { isDialled } from "./direction.ts";
 import type { Judge, Revoked } from "./judge.ts";
+import type { Patience } from "./patience.ts";
 import { placesOf, type Surroundings } from "./places.ts";
 import { inParallel, type Steps } from "./side-by-side.ts";
 
@@ -50,6 +51,7 @@ interface Reading {
   readonly podUid: string;
   readonly place: NetnsPlace;
   readonly newest: () => Current;
+  readonly patience: Patience;
   /** 1: the first. */
   readonly times: number;
   /** Undefined: the first. Else sockets that could not be told, and what they looked like. */
@@ -72,23 +74,23 @@ export class Tables {
   }
 
   /** At those of one pod. `newest`: what counts, which may change on the way. */
-  async *look(registered: RegisteredPod, newest: () => Current): Steps {
+  async *look(registered: RegisteredPod, newest: () => Current, patience: Patience): Steps {
     for (const place of placesOf(registered, this.#options)) {
       // The kernel may pass over connections while others are ended between two pieces of its answer.
       for (let wasDisturbed = true; wasDisturbed; )
-        wasDisturbed = yield* this.#netns(registered.pod.uid, place, newest);
+        wasDisturbed = yield* this.#netns({ podUid: registered.pod.uid, place, newest, patience });
     }
   }
 
   /** True: of several pieces, between which connections were ended. */
-  async *#netns(podUid: string, place: NetnsPlace, newest: () => Current): Steps<boolean> {
+  async *#netns(at: Pick<Reading, "podUid" | "place" | "newest" | "patience">): Steps<boolean> {
     const { table, clock } = this.#options;
     let before: Reading["before"];
     let wasDisturbed = false;
     for (let times = 1; ; times++) {
       const unclear = new Map<bigint, boolean | undefined>();
-      const reading: Reading = { podUid, place, newest, times, before, unclear, pieces: 0, hasEnded: false };
-      for await (const piece of table.connections(place, newest().remote)) {
+      const reading: Reading = { ...at, times, before, unclear, pieces: 0, hasEnded: false };
+      for await (const piece of table.connections(at.place, at.newest().remote)) {
         if (reading.pieces++ > 0) yield "long";
         yield* this.#piece(piece, reading);
       }
@@ -105,7 +107,10 @@ export class Tables {
     this.#own = undefined;
     const revoked: (() => Promise<void>)[] = [];
     for (const socket of piece) {
-      if (this.#turns.isOver()) yield "pause";
+      if (this.#turns.isOver()) {
+        await inParallel(revoked.splice(0), (end) => end());
+        yield "pause";
+      }
       if (before?.has(socket.cookie) === false) continue;
       const found = this.#revocation(reading, socket);
       if (found === undefined) continue;
@@ -117,13 +122,16 @@ export class Tables {
     await inParallel(revoked, (end) => end());
   }
 
-  #revocation({ podUid, newest }: Reading, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
+  #revocation(reading: Reading, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
+    const { podUid, newest, patience } = reading;
     const remote = placeOf(socket.remote);
     const { judge, forwarded } = newest();
     const dialled = forwarded.get(socket.cookie)?.dialled ?? remote;
     const connection = { client: placeOf(socket.local), dialled, remote };
-    const found = judge.revocation(podUid, connection, this.#options.clock.now());
-    if (found === undefined || this.#isOwn(socket)) return undefined;
+    const found = patience.ask(judge.ownerOf(connection), () =>
+      judge.revocation(podUid, connection, this.#options.clock.now()),
+    );
+    if (found === undefined || found === "later" || this.#isOwn(socket)) return undefined;
     return { ...found, layer: `connect${socket.family}`, connection };
   }
 
