@@ -9,6 +9,7 @@ import {
   type Place,
   type Request,
 } from "./broker-protocol.ts";
+import { Outbox } from "./outbox.ts";
 import { type Family, SpareSockets } from "./spare-sockets.ts";
 
 const REQUEST_MS = 2000;
@@ -66,6 +67,7 @@ export class BrokerClient implements Sockets {
   readonly #spares: SpareSockets;
   readonly #pending = new Map<number, Pending>();
   #channel: FdChannel | undefined;
+  #outbox: Outbox | undefined;
   #beating: NodeJS.Timeout | undefined;
   #nextId = 0;
   #failures = 0;
@@ -86,6 +88,9 @@ export class BrokerClient implements Sockets {
     try {
       const channel = this.#native.connectChannel(this.#options.socketPath);
       this.#channel = channel;
+      this.#outbox = new Outbox(channel, this.#native.closeDescriptor, (error) =>
+        this.#lose(channel, error.message),
+      );
       channel.receive(
         (message, descriptors) => this.#receive(message, descriptors),
         (error) => this.#lose(channel, error?.message ?? "it ended"),
@@ -98,8 +103,8 @@ export class BrokerClient implements Sockets {
     this.#failures = 0;
     const period = Math.min(LONGEST_BEAT_MS, this.#options.agentDownAfter / BEATS_PER_TIME);
     this.#beating = setInterval(() => this.#beat(), period).unref();
-    this.#beat();
     this.#options.onChange(true);
+    this.#beat();
   }
 
   close(): void {
@@ -186,8 +191,8 @@ export class BrokerClient implements Sockets {
 
   /** Resolves with the answer to the request, which was `id`, and the descriptors with it. */
   #ask(body: Body): Promise<{ id: number; answer: Answer; descriptors: readonly number[] }> {
-    const channel = this.#channel;
-    if (channel === undefined) return Promise.reject(new Error("ask the broker: it is not there"));
+    const outbox = this.#outbox;
+    if (outbox === undefined) return Promise.reject(new Error("ask the broker: it is not there"));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const end = () => {
@@ -205,11 +210,7 @@ export class BrokerClient implements Sockets {
       const late = () => failed(new Error(`ask the broker: no answer in ${REQUEST_MS / 1000} s`));
       const timer = setTimeout(late, REQUEST_MS);
       this.#pending.set(id, { op: body.op, answered, failed });
-      try {
-        channel.send(encodeRequest({ id, ...body }));
-      } catch (error) {
-        failed(error as Error);
-      }
+      outbox.send(encodeRequest({ id, ...body }));
     });
   }
 
@@ -236,6 +237,8 @@ export class BrokerClient implements Sockets {
 
   #drop(why: string): void {
     clearInterval(this.#beating);
+    this.#outbox?.close();
+    this.#outbox = undefined;
     this.#channel?.close();
     this.#channel = undefined;
     // Without the broker there is none: also not one that it has made before.

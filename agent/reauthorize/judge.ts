@@ -68,6 +68,12 @@ export class Judge {
     return sieve;
   }
 
+  /** In which namespaces the policies are that stand where it was dialled. */
+  ownerOf({ dialled: { address, port } }: OpenConnection): string {
+    const guard = this.#guarded.guardAt(address, port);
+    return guard?.policies.map(({ object }) => object.namespace).join() ?? "";
+  }
+
   /** Undefined: it goes on, as does every connection of a pod that is not (yet) identified. `now`: ms since 1970. */
   revocation(
     podUid: string,

@@ -10,7 +10,9 @@ import type { IdentityReader } from "../identity/pod-identity.ts";
 import type { Reconciled } from "../reconcile.ts";
 import { hangsOnTime, mayRevoke } from "./change.ts";
 import { Judge } from "./judge.ts";
-import { type Forwarded, Tables, type TablesOptions } from "./tables.ts";
+import { Patience } from "./patience.ts";
+import { type Failure, Rounds, type Steps } from "./side-by-side.ts";
+import { type Current, type Forwarded, Tables, type TablesOptions } from "./tables.ts";
 
 /** A connection that goes through the proxy. */
 export interface ProxiedConnection extends OpenConnection {
@@ -33,19 +35,28 @@ const BETWEEN_LOOKS_MS = 500;
 const BY_TIME_MS = 2000;
 /** A namespace that cannot be read may be on its way out. */
 const RETRY_MS = 200;
+/** In the name of asking all once more with more patience, so that the first time of a later look does not wait for that. */
+const LATER = " later";
 
 export class Reauthorizer {
   readonly #options: ReauthorizerOptions;
   readonly #turns: Turns;
-  #tables: Tables | undefined;
+  readonly #tables: Tables;
+  /** By themselves, since no broker is needed to end what is proxied, and it may hang. */
+  readonly #direct: Rounds;
+  readonly #proxied: Rounds;
   #latest: Reconciled | undefined;
   #judge: Judge | undefined;
+  #current: Current | undefined;
   #byTime = false;
   #looks = 0;
 
   constructor(options: ReauthorizerOptions) {
     this.#options = options;
     this.#turns = new Turns(options.clock);
+    this.#tables = new Tables(options, this.#turns);
+    this.#direct = new Rounds(this.#turns);
+    this.#proxied = new Rounds(this.#turns);
   }
 
   /** True: there is something to look at. */
@@ -65,8 +76,10 @@ export class Reauthorizer {
    */
   async look(): Promise<number | undefined> {
     const latest = this.#latest;
+    // Also for a pod that took long and failed when no look waited for it any more.
+    if (this.#failures.length > 0) this.#looks = Math.max(this.#looks, 1);
     const hasChanged = this.#looks > 0;
-    if (latest === undefined || !(hasChanged || this.#byTime || this.#tables?.isBusy)) return undefined;
+    if (latest === undefined || !(hasChanged || this.#byTime || this.#isBusy)) return undefined;
     if (hasChanged) this.#looks--;
     const { registered } = latest.registration;
     if (hasChanged || this.#byTime)
@@ -81,15 +94,25 @@ export class Reauthorizer {
     const remote = Uint8Array.from(await judge.sieve(this.#turns));
     for (const { target } of forwarded.values()) addToSieve(remote, target);
     const current = { judge, forwarded, remote };
-    this.#tables ??= new Tables(this.#options, this.#turns, current);
-    await Promise.all([this.#tables.look(pods, current), this.#proxied(judge)]);
+    this.#current = current;
+    // What takes long goes on with what a later look brings.
+    const newest = () => this.#current ?? current;
+    const proxied = Map.groupBy(this.#options.proxied(), ({ podUid }) => podUid);
+    // What failed there is asked about again.
+    for (const rounds of [this.#direct, this.#proxied]) rounds.forget((name) => name.endsWith(LATER));
+    await Promise.all([
+      ...pods.map((pod) => this.#direct.run(pod.pod.uid, () => this.#lookAtDirect(pod, newest))),
+      ...[...proxied].map(([uid, some]) =>
+        this.#proxied.run(uid, () => this.#lookAtProxied(uid, some, newest)),
+      ),
+    ]);
   }
 
   /** In how many ms the next look is due. `pods`: the UIDs of those that there are. */
   #next(pods: ReadonlySet<string>): number | undefined {
-    this.#tables?.forget((uid) => !pods.has(uid));
-    const failures = [...(this.#tables?.failures.values() ?? [])];
-    if (failures.length > 0) this.#looks = Math.max(this.#looks, 1);
+    for (const rounds of [this.#direct, this.#proxied])
+      rounds.forget((name) => !pods.has(name.replace(LATER, "")));
+    const failures = this.#failures;
     const again = failures.filter(({ times }) => times > 1);
     const [why] = again;
     if (why !== undefined) {
@@ -100,22 +123,45 @@ export class Reauthorizer {
     if (failures.length > 0) return RETRY_MS;
     if (this.#looks > 0) return BETWEEN_LOOKS_MS;
     if (this.#byTime) return BY_TIME_MS;
-    return this.#tables?.isBusy ? BETWEEN_LOOKS_MS : undefined;
+    return this.#isBusy ? BETWEEN_LOOKS_MS : undefined;
   }
 
-  async #proxied(by: Judge): Promise<void> {
+  get #isBusy(): boolean {
+    return this.#direct.isBusy || this.#proxied.isBusy;
+  }
+
+  get #failures(): readonly Failure[] {
+    return [...this.#direct.failures.values(), ...this.#proxied.failures.values()];
+  }
+
+  async *#lookAtDirect(pod: RegisteredPod, newest: () => Current, patience = this.#patience()): Steps {
+    yield* this.#tables.look(pod, newest, patience);
+    const again = () => this.#lookAtDirect(pod, newest, patience.more());
+    if (patience.wasShort) void this.#direct.run(pod.pod.uid + LATER, again);
+  }
+
+  async *#lookAtProxied(
+    podUid: string,
+    connections: readonly ProxiedConnection[],
+    newest: () => Current,
+    patience = this.#patience(),
+  ): Steps {
     const { clock, proxied, onRevoked } = this.#options;
-    const judge = async (connections: readonly ProxiedConnection[]) => {
-      for (const connection of connections) {
-        if (this.#turns.isOver()) await this.#turns.pause();
-        const time = clock.now();
-        const found = by.revocation(connection.podUid, connection, time);
-        if (found !== undefined && connection.end())
-          onRevoked({ ...found, time, layer: "proxy", connection });
-      }
-    };
-    // Side by side, so that nobody waits for a pod whose policies take long.
-    await Promise.all([...Map.groupBy(proxied(), ({ podUid }) => podUid).values()].map(judge));
+    for (const connection of connections) {
+      if (this.#turns.isOver()) yield "pause";
+      const { judge } = newest();
+      const time = clock.now();
+      const found = patience.ask(judge.ownerOf(connection), () => judge.revocation(podUid, connection, time));
+      if (found !== undefined && found !== "later" && connection.end())
+        onRevoked({ ...found, time, layer: "proxy", connection });
+    }
+    const left = () => [...proxied()].filter((each) => each.podUid === podUid);
+    const again = () => this.#lookAtProxied(podUid, left(), newest, patience.more());
+    if (patience.wasShort) void this.#proxied.run(podUid + LATER, again);
+  }
+
+  #patience(): Patience {
+    return new Patience(() => this.#options.clock.now());
   }
 }
 

@@ -2,37 +2,70 @@
 import type { Turns } from "../dataplane/turns.ts";
 
 const AT_ONCE = 8;
-/** 10 ms each. */
-const MOST_PAUSES = 10;
+/** 10 ms each, or one evaluation. */
+const MOST_PAUSES = 2;
 
 /** Work that lets others have their turn at every yield, which says whether it will take long. */
 export type Steps<Result = void> = AsyncGenerator<"pause" | "long", Result>;
 
-interface Waiting {
+interface Work {
+  readonly name: string;
   readonly steps: Steps;
-  readonly onLong: () => void;
-  readonly onEnd: (error?: unknown) => void;
+  readonly stopWaiting: () => void;
   pauses: number;
+}
+
+export interface Failure {
+  readonly error: Error;
+  /** One after the other. */
+  readonly times: number;
 }
 
 /** A step of each after the other. What has come last goes before what takes long. */
 export class Rounds {
   readonly #turns: Turns;
-  readonly #fresh: Waiting[] = [];
-  readonly #long: Waiting[] = [];
+  readonly #fresh: Work[] = [];
+  readonly #long: Work[] = [];
+  /** What is under way, by name, and what to do afterwards. */
+  readonly #busy = new Map<string, { next: (() => Steps) | undefined }>();
+  readonly #failures = new Map<string, Failure>();
   #workers = 0;
 
   constructor(turns: Turns) {
     this.#turns = turns;
   }
 
-  /** Resolves when it is over, and rejects with what it throws. `onLong`: it takes long; perhaps more than once. */
-  run(steps: Steps, onLong: () => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onEnd = (error?: unknown) => (error === undefined ? resolve() : reject(error));
-      this.#fresh.push({ steps, onLong, onEnd, pauses: 0 });
-      if (this.#workers < AT_ONCE) void this.#work();
-    });
+  /** Something takes so long that nobody has waited for its end. */
+  get isBusy(): boolean {
+    return this.#busy.size > 0;
+  }
+
+  /** Of what failed when it was last done, by name. */
+  get failures(): ReadonlyMap<string, Failure> {
+    return this.#failures;
+  }
+
+  forget(isGone: (name: string) => boolean): void {
+    for (const name of this.#failures.keys()) if (isGone(name)) this.#failures.delete(name);
+  }
+
+  /**
+   * Resolves when it is over, or takes long and goes on by itself. What bears the name of something that is under way
+   * is done afterwards, and nobody waits for it.
+   */
+  run(name: string, begin: () => Steps): Promise<void> {
+    const busy = this.#busy.get(name);
+    if (busy !== undefined) {
+      busy.next = begin;
+      return Promise.resolve();
+    }
+    this.#busy.set(name, { next: undefined });
+    return new Promise((resolve) => this.#begin(name, begin, resolve));
+  }
+
+  #begin(name: string, begin: () => Steps, stopWaiting: () => void): void {
+    this.#fresh.push({ name, steps: begin(), stopWaiting, pauses: 0 });
+    if (this.#workers < AT_ONCE) void this.#work();
   }
 
   async #work(): Promise<void> {
@@ -44,20 +77,39 @@ export class Rounds {
     this.#workers--;
   }
 
-  #next(): Waiting | undefined {
+  #next(): Work | undefined {
     return this.#fresh.shift() ?? this.#long.shift();
   }
 
-  async #step(waiting: Waiting): Promise<void> {
+  async #step(work: Work): Promise<void> {
+    const { name, steps, stopWaiting } = work;
     try {
-      const { done, value } = await waiting.steps.next();
-      if (done === true) return waiting.onEnd();
-      const isLong = value === "long" || ++waiting.pauses > MOST_PAUSES;
-      if (isLong) waiting.onLong();
-      (isLong ? this.#long : this.#fresh).push(waiting);
+      const { done, value } = await steps.next();
+      if (done !== true) {
+        const isLong = value === "long" || ++work.pauses > MOST_PAUSES;
+        if (isLong) stopWaiting();
+        (isLong ? this.#long : this.#fresh).push(work);
+        return;
+      }
+      this.#failures.delete(name);
     } catch (error) {
-      waiting.onEnd(error);
+      this.#failures.set(name, {
+        error: error as Error,
+        times: (this.#failures.get(name)?.times ?? 0) + 1,
+      });
     }
+    this.#end(work);
+  }
+
+  #end({ name, stopWaiting }: Work): void {
+    const busy = this.#busy.get(name);
+    if (busy?.next !== undefined) {
+      this.#begin(name, busy.next, stopWaiting);
+      busy.next = undefined;
+      return;
+    }
+    this.#busy.delete(name);
+    stopWaiting();
   }
 }
 

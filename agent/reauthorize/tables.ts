@@ -1,4 +1,4 @@
-/** The open connections in the tables of pods' network namespaces, which are read and ended side by side. */
+/** The open connections in the tables of a pod's network namespaces, which are read and ended piece by piece. */
 import type { TcpConnection } from "../dataplane/native.ts";
 import type { Turns } from "../dataplane/turns.ts";
 import type { Place } from "../guard/travel.ts";
@@ -9,8 +9,9 @@ import type { Sockets } from "../proxy/broker-client.ts";
 import type { Place as NetnsPlace } from "../proxy/broker-protocol.ts";
 import { isDialled } from "./direction.ts";
 import type { Judge, Revoked } from "./judge.ts";
+import type { Patience } from "./patience.ts";
 import { placesOf, type Surroundings } from "./places.ts";
-import { inParallel, Rounds, type Steps } from "./side-by-side.ts";
+import { inParallel, type Steps } from "./side-by-side.ts";
 
 /**
  * Readings until it is clear who dialled a connection that is to end: one that never pauses counts as dialled by the
@@ -49,6 +50,8 @@ export interface Current {
 interface Reading {
   readonly podUid: string;
   readonly place: NetnsPlace;
+  readonly newest: () => Current;
+  readonly patience: Patience;
   /** 1: the first. */
   readonly times: number;
   /** Undefined: the first. Else sockets that could not be told, and what they looked like. */
@@ -59,100 +62,35 @@ interface Reading {
   hasEnded: boolean;
 }
 
-export interface Failure {
-  readonly error: Error;
-  /** One after the other. */
-  readonly times: number;
-}
-
 export class Tables {
   readonly #options: TablesOptions;
   readonly #turns: Turns;
-  readonly #rounds: Rounds;
-  /** Pods that are looked at, by UID, and what to look at again afterwards. */
-  readonly #busy = new Map<string, { next: RegisteredPod | undefined }>();
-  readonly #failures = new Map<string, Failure>();
-  #current: Current;
   /** Of this process. */
   #own: ReadonlySet<bigint> | undefined;
 
-  constructor(options: TablesOptions, turns: Turns, current: Current) {
+  constructor(options: TablesOptions, turns: Turns) {
     this.#options = options;
     this.#turns = turns;
-    this.#rounds = new Rounds(turns);
-    this.#current = current;
   }
 
-  /** Pods have so many connections that a look has not waited for the end. */
-  get isBusy(): boolean {
-    return this.#busy.size > 0;
-  }
-
-  /** Pods whose connections could not be read or ended, when they were last looked at, by UID. */
-  get failures(): ReadonlyMap<string, Failure> {
-    return this.#failures;
-  }
-
-  /**
-   * Looks at those pods. Resolves when that is over but for pods that take long: they delay no other look, and a pod that
-   * takes long already is looked at once more afterwards. What counts from now on counts for all.
-   */
-  async look(pods: readonly RegisteredPod[], current: Current): Promise<void> {
-    this.#current = current;
-    await Promise.all(pods.map((pod) => this.#begin(pod)));
-  }
-
-  /** Of pods that are gone. */
-  forget(isGone: (uid: string) => boolean): void {
-    for (const uid of this.#failures.keys()) if (isGone(uid)) this.#failures.delete(uid);
-  }
-
-  async #begin(pod: RegisteredPod): Promise<void> {
-    const { uid } = pod.pod;
-    const busy = this.#busy.get(uid);
-    if (busy !== undefined) {
-      busy.next = pod;
-      return;
-    }
-    const { promise: waited, resolve: stopWaiting } = Promise.withResolvers<void>();
-    void this.#run(pod, stopWaiting).then(stopWaiting);
-    await waited;
-  }
-
-  async #run(first: RegisteredPod, onLong: () => void): Promise<void> {
-    const { uid } = first.pod;
-    const busy: { next: RegisteredPod | undefined } = { next: first };
-    this.#busy.set(uid, busy);
-    for (let pod = busy.next; pod !== undefined; pod = busy.next) {
-      busy.next = undefined;
-      try {
-        await this.#rounds.run(this.#pod(pod), onLong);
-        this.#failures.delete(uid);
-      } catch (error) {
-        const times = (this.#failures.get(uid)?.times ?? 0) + 1;
-        this.#failures.set(uid, { error: error as Error, times });
-      }
-    }
-    this.#busy.delete(uid);
-  }
-
-  async *#pod(registered: RegisteredPod): Steps {
+  /** At those of one pod. `newest`: what counts, which may change on the way. */
+  async *look(registered: RegisteredPod, newest: () => Current, patience: Patience): Steps {
     for (const place of placesOf(registered, this.#options)) {
       // The kernel may pass over connections while others are ended between two pieces of its answer.
       for (let wasDisturbed = true; wasDisturbed; )
-        wasDisturbed = yield* this.#netns(registered.pod.uid, place);
+        wasDisturbed = yield* this.#netns({ podUid: registered.pod.uid, place, newest, patience });
     }
   }
 
   /** True: of several pieces, between which connections were ended. */
-  async *#netns(podUid: string, place: NetnsPlace): Steps<boolean> {
+  async *#netns(at: Pick<Reading, "podUid" | "place" | "newest" | "patience">): Steps<boolean> {
     const { table, clock } = this.#options;
     let before: Reading["before"];
     let wasDisturbed = false;
     for (let times = 1; ; times++) {
       const unclear = new Map<bigint, boolean | undefined>();
-      const reading: Reading = { podUid, place, times, before, unclear, pieces: 0, hasEnded: false };
-      for await (const piece of table.connections(place, this.#current.remote)) {
+      const reading: Reading = { ...at, times, before, unclear, pieces: 0, hasEnded: false };
+      for await (const piece of table.connections(at.place, at.newest().remote)) {
         if (reading.pieces++ > 0) yield "long";
         yield* this.#piece(piece, reading);
       }
@@ -164,14 +102,17 @@ export class Tables {
   }
 
   async *#piece(piece: readonly TcpConnection[], reading: Reading): Steps {
-    const { podUid, times, before, unclear } = reading;
+    const { times, before, unclear } = reading;
     // Read after the piece, so that nothing in it that is this process's own is missing.
     this.#own = undefined;
     const revoked: (() => Promise<void>)[] = [];
     for (const socket of piece) {
-      if (this.#turns.isOver()) yield "pause";
+      if (this.#turns.isOver()) {
+        await inParallel(revoked.splice(0), (end) => end());
+        yield "pause";
+      }
       if (before?.has(socket.cookie) === false) continue;
-      const found = this.#revocation(podUid, socket);
+      const found = this.#revocation(reading, socket);
       if (found === undefined) continue;
       const dialled = isDialled(socket);
       const what = whatToDo(dialled, before?.get(socket.cookie), times);
@@ -181,13 +122,16 @@ export class Tables {
     await inParallel(revoked, (end) => end());
   }
 
-  #revocation(podUid: string, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
+  #revocation(reading: Reading, socket: TcpConnection): Omit<Revoked, "time"> | undefined {
+    const { podUid, newest, patience } = reading;
     const remote = placeOf(socket.remote);
-    const { judge, forwarded } = this.#current;
+    const { judge, forwarded } = newest();
     const dialled = forwarded.get(socket.cookie)?.dialled ?? remote;
     const connection = { client: placeOf(socket.local), dialled, remote };
-    const found = judge.revocation(podUid, connection, this.#options.clock.now());
-    if (found === undefined || this.#isOwn(socket)) return undefined;
+    const found = patience.ask(judge.ownerOf(connection), () =>
+      judge.revocation(podUid, connection, this.#options.clock.now()),
+    );
+    if (found === undefined || found === "later" || this.#isOwn(socket)) return undefined;
     return { ...found, layer: `connect${socket.family}`, connection };
   }
 

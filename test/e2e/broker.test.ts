@@ -5,6 +5,7 @@ import { createConnection, Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type FdChannel, loadNative, type TcpConnection } from "../../agent/dataplane/native.ts";
+import { makeSieve } from "../../agent/dataplane/sieve.ts";
 import { systemClock } from "../../agent/model/clock.ts";
 import { BrokerClient } from "../../agent/proxy/broker-client.ts";
 import { AGENT_MAIN } from "../lab/agent.ts";
@@ -178,6 +179,17 @@ print(sum(1 for each in held if each.getsockopt(socket.SOL_SOCKET, socket.SO_ERR
     expect(many).toBeGreaterThanOrEqual(10_000);
     expect(order).toEqual(["few", "many"]);
     await disperse();
+  });
+
+  test("is asked for the connections of eight pods at once, with the largest sieve", async () => {
+    const remote = makeSieve(100_000);
+    // More than a channel has room for, while the broker does not read at once.
+    broker.kill("SIGSTOP");
+    const reads = Promise.all(
+      Array.from({ length: 8 }, () => inAll(client.connections(placeOf(one()), remote))),
+    );
+    broker.kill("SIGCONT");
+    await reads;
   });
 
   test("enters only the pod's own namespace, and never the node's", async () => {

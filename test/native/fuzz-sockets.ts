@@ -54,7 +54,11 @@ export class FuzzedSockets {
     const names = { interfaceIndex: 0, cookie: 1n, inode: 1n, uid: 0, beyondPayload: 0 };
     const connection = { family: 4, state: 1, local: end, remote: end, ...names };
     const strange = { ...connection, remote: { port: 1 } };
-    const filters = [{ listeners: true, remote: makeSieve(9) }, { remote: Buffer.alloc(7) }];
+    const filters = [
+      { listeners: true, remote: makeSieve(9) },
+      { remote: Buffer.alloc(7) },
+      { cgroups: new BigUint64Array(9) },
+    ];
     const descriptors = [[0, 1, 2], [-1], [1e6], Array(17).fill(0), Object.freeze([Number.NaN])];
     const closing = Object.defineProperty([0], 0, { get: () => channel.close() ?? 0 });
     return [

@@ -6,7 +6,7 @@ import { systemClock } from "../../../agent/model/clock.ts";
 import type { Revoked } from "../../../agent/reauthorize/judge.ts";
 import { type ProxiedConnection, Reauthorizer } from "../../../agent/reauthorize/reauthorizer.ts";
 import type { Forwarded } from "../../../agent/reauthorize/tables.ts";
-import { connectionPolicy, denyNamespace } from "../guard/builders.ts";
+import { connectionPolicy, denyNamespace, service } from "../guard/builders.ts";
 import { localPod, runs } from "./run.ts";
 import { socketTo } from "./sockets.ts";
 
@@ -77,6 +77,16 @@ function rig({
   return { reauthorizer, revoked, asked, left };
 }
 
+/** Of `sandbox`, to port 80; `order` has those that were ended, by where they led. */
+function proxied(address: string, order: string[]): ProxiedConnection {
+  const [place, client] = [
+    { address, port: 80 },
+    { address: "192.0.2.1", port: 1 },
+  ];
+  const end = () => order.push(address) > 0;
+  return { podUid: sandbox.uid, client, dialled: place, remote: place, end };
+}
+
 describe("a look", () => {
   test("ends what is denied in the pods that are denied, and says what it was", async () => {
     const bad = [socketTo(...LEDGER), socketTo("2001:db8::10", 80)];
@@ -113,8 +123,99 @@ describe("a look", () => {
     });
     reauthorizer.learn(runs()({ ...parts, localPods: [sandbox, other] }));
     await reauthorizer.look();
-    expect(order).toHaveLength(101);
+    expect(order).toContain(other.uid);
     expect(order.indexOf(other.uid)).toBeLessThan(5);
+    // Nobody else's next change waits for the rest, nor does it wait for a look.
+    expect(order.length).toBeLessThan(20);
+    await expect.poll(() => order.length).toBeGreaterThan(100);
+  });
+
+  describe("at a pod whose own namespace's policies take long", () => {
+    const safe = "192.0.2.20";
+    const services = [service("payments/ledger", [LEDGER[0]], [80]), service("vault/safe", [safe], [80])];
+    const denying = (vaults: string) => ({
+      services,
+      connectionPolicies: [
+        ...connectionPolicies,
+        connectionPolicy("vault/p", ["safe"], denyNamespace(vaults)),
+      ],
+      localPods: [sandbox],
+    });
+
+    test("asks those of other namespaces before it has asked all of them", async () => {
+      const many = 300;
+      const order: string[] = [];
+      const through = [...Array(many).fill(LEDGER[0]), safe].map((address) => ({
+        ...proxied(address, order),
+        end(): boolean {
+          through.splice(through.indexOf(this), 1);
+          return order.push(address) > 0;
+        },
+      }));
+      const slow = Array.from({ length: many }, () => socketTo(...LEDGER));
+      let time = 0;
+      const { reauthorizer, revoked } = rig({
+        open: { 1: [...slow, socketTo(safe, 80)] },
+        proxied: through,
+        now: () => (time += 20),
+      });
+      reauthorizer.learn(runs()(denying("sandbox")));
+      await reauthorizer.look();
+      await expect.poll(() => revoked.length, { timeout: 5000 }).toBe(2 * many + 2);
+      const direct = revoked.filter(({ layer }) => layer !== "proxy");
+      expect(direct.findIndex(({ connection }) => connection.remote.address === safe)).toBeLessThan(20);
+      expect(order.indexOf(safe)).toBeLessThan(20);
+    });
+
+    test("goes on after a failure, and is done when there is nothing left to ask about", async () => {
+      let [reads, time] = [0, 0];
+      const { reauthorizer } = rig({
+        open: { 1: Array.from({ length: 100 }, () => socketTo(...LEDGER)) },
+        now: () => (time += 20),
+        onRead: (cookie, open) => {
+          reads++;
+          if (reads === 2) throw new Error("ask the broker: it is not there");
+          if (reads > 2) open.set(cookie, []);
+        },
+      });
+      const harmless = [connectionPolicy("payments/p", ["ledger"], denyNamespace("others"))];
+      reauthorizer.learn(runs()({ connectionPolicies: harmless, localPods: [sandbox] }));
+      await reauthorizer.look();
+      await expect.poll(() => reads).toBe(2);
+      await expect.poll(() => reauthorizer.look()).toBeUndefined();
+    });
+
+    test("asks those of others also when they change while these are asked", async () => {
+      const many = 1000;
+      const order: string[] = [];
+      const run = runs();
+      let time = 0;
+      let change = () => {};
+      const one = proxied(LEDGER[0], order);
+      const slow: ProxiedConnection = {
+        ...one,
+        // Asked for where policies are.
+        get client() {
+          time += 20;
+          return one.client;
+        },
+        end: () => {
+          if (order.length === many / 10) change();
+          return one.end();
+        },
+      };
+      const through = [...Array.from({ length: many }, () => slow), proxied(safe, order)];
+      const { reauthorizer } = rig({ proxied: through, now: () => time });
+      change = () => {
+        reauthorizer.learn(run(denying("sandbox"), 1));
+        void reauthorizer.look();
+      };
+      reauthorizer.learn(run(denying("others")));
+      await reauthorizer.look();
+      await expect.poll(() => order, { timeout: 5000 }).toContain(safe);
+      expect(order.indexOf(safe)).toBeGreaterThan(many / 10);
+      expect(order.indexOf(safe)).toBeLessThan(many / 5);
+    });
   });
 
   test("ends all of a pod with very many, a piece at a time, and meanwhile those of all other pods", async () => {
@@ -173,7 +274,7 @@ describe("a look", () => {
     });
     reauthorizer.learn(runs()(parts));
     await reauthorizer.look();
-    expect(left().map(({ cookie }) => cookie)).toEqual([settles.cookie]);
+    await expect.poll(() => left().map(({ cookie }) => cookie)).toEqual([settles.cookie]);
     expect(reads).toBe(4);
   });
 
@@ -251,6 +352,25 @@ describe("looks", () => {
     await reauthorizer.look();
     expect(revoked).toHaveLength(2);
     expect(await reauthorizer.look()).toBeUndefined();
+  });
+
+  test("come again to a pod with very many that could not be read to the end, when none waited for it", async () => {
+    let reads = 0;
+    const { reauthorizer, left } = rig({
+      open: { 1: Array.from({ length: 500 }, () => socketTo(...LEDGER)) },
+      // The first reading ends some, so it is read again; and once more for the second look.
+      onRead: () => {
+        reads++;
+        if (reads === 2 || reads === 3) throw new Error("ask the broker: it is not there");
+      },
+    });
+    reauthorizer.learn(runs()({ ...parts, localPods: [sandbox] }));
+    await reauthorizer.look();
+    await reauthorizer.look();
+    await expect.poll(() => reads, { timeout: 5000 }).toBe(3);
+    expect(left().length).toBeGreaterThan(0);
+    await expect(reauthorizer.look()).rejects.toThrow("of 1 pods: ask the broker: it is not there");
+    await expect.poll(left, { timeout: 5000 }).toEqual([]);
   });
 
   test("come again and again where a policy reads the time, to pods that have undecided verdicts, until none reads it", async () => {
