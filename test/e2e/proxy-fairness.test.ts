@@ -49,6 +49,7 @@ while not select.select([sys.stdin], [], [], 0.03)[0]:
         if not told: say("refused")
         told = True
     if made is not None and not isinstance(made, str): held.append(made)
+time.sleep(0.5) # the last one dialled may not have been looked at yet
 look()
 say(len(held))`;
 
