@@ -71,8 +71,8 @@ export class Reauthorizer {
 
   /**
    * One look at all connections, if one is due; where nothing but time has passed, at those of pods that have verdicts
-   * which the kernel cannot hold. Pods that take long go on by themselves. Returns in how many ms the next is due, or undefined. @throws Error when namespaces cannot be
-   * read for the second time.
+   * which the kernel cannot hold. Pods that take long go on by themselves. Returns in how many ms the next is due, or
+   * undefined. @throws Error when namespaces cannot be read for the second time.
    */
   async look(): Promise<number | undefined> {
     const latest = this.#latest;
