@@ -10,7 +10,7 @@ import { obstacle } from "./rig.ts";
 import { type Dialler, type Holder, hold } from "./support/hold.ts";
 import { denyOutside, guard, namespaces, pod, server, service } from "./support/objects.ts";
 import { openStage, type Stage } from "./support/stage.ts";
-import { type VerdictLine, verdictLines } from "./support/verdict-lines.ts";
+import { revokedFrom, type VerdictLine, verdictLines } from "./support/verdict-lines.ts";
 
 const NODE_PORT = 30_081;
 const EVERYBODY = denyOutside("friends", "foes", "podgate-system", "");
@@ -148,16 +148,7 @@ describe.skipIf(obstacle() !== undefined)("open connections in the node's namesp
     expect(await talks(lasting)).toEqual(all(24, "ok"));
     expect(lines.map(({ layer }) => layer).sort()).toEqual(["connect4", "connect4", ...all(4, "connect6")]);
     for (const line of lines) {
-      expect(line).toMatchObject({
-        verdict: "deny",
-        enforced: true,
-        reason: "revoked",
-        pod: { namespace: "foes", name: "host", uid: stage.pod("foes/host").uid },
-        destination: { port: 80, service: "vault/ledger" },
-        policy: { kind: "ConnectionPolicy", namespace: "vault", name: "ledger" },
-        rule: { index: 0 },
-        error_code: "",
-      });
+      expect(line).toMatchObject(revokedFrom(stage.pod("foes/host")));
     }
   });
 

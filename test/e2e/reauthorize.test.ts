@@ -6,7 +6,7 @@ import { obstacle } from "./rig.ts";
 import { type Held, type Holder, hold } from "./support/hold.ts";
 import { denyOutside, forwardTo, guard, namespaces, pod, server, service } from "./support/objects.ts";
 import { openStage, type Stage } from "./support/stage.ts";
-import { type VerdictLine, verdictLines } from "./support/verdict-lines.ts";
+import { revokedFrom, type VerdictLine, verdictLines } from "./support/verdict-lines.ts";
 
 const SERVICES = ["ledger", "lobby", "lenient", "open", "front", "next", "fresh"];
 const BLOCKED = {
@@ -110,16 +110,7 @@ describe.skipIf(obstacle() !== undefined)("open connections", () => {
       expect(await revocations()).toHaveLength(6);
       expect(lines.map(({ layer }) => layer).sort()).toEqual(["connect4", "connect4", ...all(4, "connect6")]);
       for (const line of lines) {
-        expect(line).toMatchObject({
-          verdict: "deny",
-          enforced: true,
-          reason: "revoked",
-          pod: { namespace: "foes", name: "a", uid: stage.pod("foes/a").uid },
-          destination: { port: 80, service: "vault/ledger" },
-          policy: { kind: "ConnectionPolicy", namespace: "vault", name: "ledger" },
-          rule: { index: 0 },
-          error_code: "",
-        });
+        expect(line).toMatchObject(revokedFrom(stage.pod("foes/a")));
         expect(line).not.toHaveProperty("process");
       }
       // Whoever connects now is denied, by all that are enforced.

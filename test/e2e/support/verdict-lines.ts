@@ -1,4 +1,5 @@
 /** The agent's log, read as people's tools read it: a JSON object a line. */
+import { expect } from "vitest";
 import { until } from "../../lab/until.ts";
 
 export interface VerdictLine {
@@ -32,6 +33,20 @@ export function logLines(text: string): Record<string, unknown>[] {
 
 export function verdictLines(text: string): VerdictLine[] {
   return logLines(text).filter((line) => line.msg === "verdict") as unknown as VerdictLine[];
+}
+
+/** What the line says of a pod's connection to vault/ledger that its first rule came to forbid. */
+export function revokedFrom({ namespace, name, uid }: NonNullable<VerdictLine["pod"]>): Partial<VerdictLine> {
+  return {
+    verdict: "deny",
+    enforced: true,
+    reason: "revoked",
+    pod: { namespace, name, uid },
+    destination: expect.objectContaining({ port: 80, service: "vault/ledger" }),
+    policy: { kind: "ConnectionPolicy", namespace: "vault", name: "ledger" },
+    rule: expect.objectContaining({ index: 0 }),
+    error_code: "",
+  };
 }
 
 /** The line of the dial that had this process name. Every dial has one of its own. */
