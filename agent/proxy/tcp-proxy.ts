@@ -247,10 +247,7 @@ export class TcpProxy {
   #enforce(about: Arrival, client: ClientEnd): void {
     const { caller, ruling, stay } = about;
     const target = targetOf(ruling);
-    if (target !== undefined) {
-      void this.#join(about, client, target);
-      return;
-    }
+    if (target !== undefined) return void this.#join(about, client, target);
     client.reset();
     this.#rooms.leave(stay);
     this.#options.onOutcome({ caller, ruling: refusal(ruling) });
@@ -259,40 +256,44 @@ export class TcpProxy {
   async #join({ stay, ...about }: Arrival, client: ClientEnd, target: At): Promise<void> {
     const { native, onOutcome, connectTimeoutMs } = this.#options;
     const { caller, place, ruling } = about;
-    let isJoined = false;
-    let isStopped = false;
-    let stop = () => {
-      isStopped = true;
-    };
-    const connection: OpenConnection = { ...about, stop: () => stop() };
-    stay.end = connection.stop;
     const tell = (outcome: Outcome) => {
       if (!stay.isOver) onOutcome(outcome);
-    };
-    const joined = () => {
-      isJoined = true;
-      this.#rooms.pending.give(stay);
-      tell({ caller, ruling });
     };
     const end = () => {
       this.#open.delete(connection);
       this.#rooms.leave(stay);
       if (this.#open.size === 0) this.#idle.resolve();
     };
+    const fail = (error: string) => {
+      client.reset();
+      end();
+      tell({ caller, ruling, error });
+    };
+    let isJoined = false;
+    const joined = () => {
+      isJoined = true;
+      this.#rooms.pending.give(stay);
+      tell({ caller, ruling });
+    };
     const ended = (code?: string) => {
       end();
       if (!isJoined) tell({ caller, ruling, error: unconnected(target, code, connectTimeoutMs) });
     };
+    let isStopped = false;
+    // The client does not wait for a broker that does not answer.
+    let stop = () => {
+      if (!isStopped) fail("stopped");
+      isStopped = true;
+    };
+    const connection: OpenConnection = { ...about, stop: () => stop() };
+    stay.end = connection.stop;
     this.#open.add(connection);
     try {
       const upstream = await socketTo(target, place, caller.client, this.#options);
       if (isStopped) native.closeDescriptor(upstream);
-      if (isStopped) throw new Error("stopped");
-      stop = client.join(upstream, target, this.#options, joined, ended);
+      else stop = client.join(upstream, target, this.#options, joined, ended);
     } catch (error) {
-      client.reset();
-      end();
-      tell({ caller, ruling, error: (error as Error).message });
+      if (!isStopped) fail((error as Error).message);
     }
   }
 }
