@@ -48,8 +48,12 @@ uint32_t IntegerOf(const Napi::Value& value, const char* name, uint32_t least, u
 }
 
 Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  if (!info[index].IsFunction()) FailType(info.Env(), std::string(name) + " must be a function");
-  return info[index].As<Napi::Function>();
+  return FunctionOf(info[index], name);
+}
+
+Napi::Function FunctionOf(const Napi::Value& value, const char* name) {
+  if (!value.IsFunction()) FailType(value.Env(), std::string(name) + " must be a function");
+  return value.As<Napi::Function>();
 }
 
 Bytes BytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
@@ -84,10 +88,14 @@ std::vector<uint64_t> BigIntsOf(const Napi::Value& value, const char* name, size
 }
 
 const uint8_t* ExactBytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name, size_t length) {
-  Bytes bytes = BytesArgument(info, index, name);
+  return ExactBytesOf(info[index], name, length);
+}
+
+const uint8_t* ExactBytesOf(const Napi::Value& value, const char* name, size_t length) {
+  Bytes bytes = BytesOf(value, name);
   if (bytes.length != length) {
-    FailRange(info.Env(), std::string(name) + " must have " + std::to_string(length) + " bytes, not " +
-                              std::to_string(bytes.length));
+    FailRange(value.Env(), std::string(name) + " must have " + std::to_string(length) + " bytes, not " +
+                               std::to_string(bytes.length));
   }
   return bytes.data;
 }

@@ -23,11 +23,13 @@ std::string NameArgument(const Napi::CallbackInfo& info, size_t index, const cha
 // An integer within [least, most].
 uint32_t IntegerOf(const Napi::Value& value, const char* name, uint32_t least, uint32_t most);
 Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
+Napi::Function FunctionOf(const Napi::Value& value, const char* name);
 // A Uint8Array (a Buffer is one); a detached one counts as empty.
 Bytes BytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 Bytes BytesOf(const Napi::Value& value, const char* name);
 // As above, of exactly `length` bytes.
 const uint8_t* ExactBytesArgument(const Napi::CallbackInfo& info, size_t index, const char* name, size_t length);
+const uint8_t* ExactBytesOf(const Napi::Value& value, const char* name, size_t length);
 
 // A BigUint64Array of at most that many, copied.
 std::vector<uint64_t> BigIntsOf(const Napi::Value& value, const char* name, size_t most);

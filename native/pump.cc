@@ -34,6 +34,23 @@ int Unfit(int fd) {
   return Option(fd, SO_ACCEPTCONN) == 0 ? 0 : EINVAL;
 }
 
+Dial DialOf(const Napi::Value& value, int upstream, Napi::FunctionReference* on_connected) {
+  Napi::Env env = value.Env();
+  if (!value.IsObject()) FailType(env, "connect must be an object");
+  Napi::Object way = value.As<Napi::Object>();
+  Dial dial;
+  uint16_t port = static_cast<uint16_t>(IntegerOf(way.Get("port"), "port", 0, 65535));
+  dial.timeout_ms = IntegerOf(way.Get("timeoutMs"), "timeoutMs", 1, INT_MAX);
+  *on_connected = Napi::Persistent(FunctionOf(way.Get("onConnected"), "onConnected"));
+  // Last: whatever runs JavaScript could take the bytes away.
+  const uint8_t* address = ExactBytesOf(way.Get("address"), "address", kAddressLength);
+  int family = 0;
+  if (int error = CheckTcp(upstream, &family)) Fail(env, "pump", error, "upstream is no TCP socket");
+  dial.length = SocketAddress(family, address, port, &dial.to);
+  if (dial.length == 0) Fail(env, "pump", EAFNOSUPPORT);
+  return dial;
+}
+
 const char* NameOf(How how) {
   switch (how) {
     case How::kClosed:
@@ -53,8 +70,7 @@ const char* NameOf(How how) {
 
 Napi::Function Pump::Define(Napi::Env env) {
   return DefineClass(env, "Pump",
-                     {InstanceMethod<&Pump::Start>("start"), InstanceMethod<&Pump::Connect>("connect"),
-                      InstanceMethod<&Pump::Stop>("stop"),
+                     {InstanceMethod<&Pump::Start>("start"), InstanceMethod<&Pump::Stop>("stop"),
                       InstanceAccessor<&Pump::Size>("size"), InstanceMethod<&Pump::Close>("close")});
 }
 
@@ -90,36 +106,17 @@ void Pump::Watch(Napi::Env env) {
 
 Napi::Value Pump::Start(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (!info[2].IsObject()) FailType(env, "options must be an object");
-  uint32_t idle_ms = IntegerOf(info[2].As<Napi::Object>().Get("idleMs"), "idleMs", 0, INT_MAX);
-  Entry entry;
-  entry.on_end = Napi::Persistent(FunctionArgument(info, 3, "onEnd"));
-  return Begin(info, idle_ms, Dial(), std::move(entry));
-}
-
-Napi::Value Pump::Connect(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Dial dial;
-  uint16_t port = static_cast<uint16_t>(IntegerOf(info[3], "port", 0, 65535));
-  dial.timeout_ms = IntegerOf(info[4], "timeoutMs", 1, INT_MAX);
-  uint32_t idle_ms = IntegerOf(info[5], "idleMs", 0, INT_MAX);
-  Entry entry;
-  entry.on_connected = Napi::Persistent(FunctionArgument(info, 6, "onConnected"));
-  entry.on_end = Napi::Persistent(FunctionArgument(info, 7, "onEnd"));
-  const uint8_t* address = ExactBytesArgument(info, 2, "address", kAddressLength);
-  int family = 0;
-  if (int error = CheckTcp(static_cast<int>(IntegerOf(info[1], "upstream", 0, INT_MAX)), &family))
-    Fail(env, "pump", error, "upstream is no TCP socket");
-  dial.length = SocketAddress(family, address, port, &dial.to);
-  if (dial.length == 0) Fail(env, "pump", EAFNOSUPPORT);
-  return Begin(info, idle_ms, dial, std::move(entry));
-}
-
-Napi::Value Pump::Begin(const Napi::CallbackInfo& info, uint32_t idle_ms, const Dial& dial, Entry entry) {
-  Napi::Env env = info.Env();
   const char* operation = "pump";
   int client = static_cast<int>(IntegerOf(info[0], "client", 0, INT_MAX));
   int upstream = static_cast<int>(IntegerOf(info[1], "upstream", 0, INT_MAX));
+  if (!info[2].IsObject()) FailType(env, "options must be an object");
+  Napi::Object options = info[2].As<Napi::Object>();
+  uint32_t idle_ms = IntegerOf(options.Get("idleMs"), "idleMs", 0, INT_MAX);
+  Entry entry;
+  entry.on_end = Napi::Persistent(FunctionArgument(info, 3, "onEnd"));
+  Dial dial;
+  Napi::Value way = options.Get("connect");
+  if (!way.IsUndefined()) dial = DialOf(way, upstream, &entry.on_connected);
   if (closed_) FailClosed(env, operation);
   if (client == upstream) Fail(env, operation, EINVAL, "client and upstream are the same descriptor");
   if (int error = Unfit(client)) Fail(env, operation, error, "client is no TCP connection");

@@ -29,14 +29,12 @@ class Pump : public Napi::ObjectWrap<Pump> {
   using Entries = std::unordered_map<uint64_t, Entry>;
 
   Napi::Value Start(const Napi::CallbackInfo& info);
-  Napi::Value Connect(const Napi::CallbackInfo& info);
   void Stop(const Napi::CallbackInfo& info);
   Napi::Value Size(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
   void Watch(Napi::Env env);
   size_t LeastBusy() const;
-  Napi::Value Begin(const Napi::CallbackInfo& info, uint32_t idle_ms, const Dial& dial, Entry entry);
   void TellNews(Napi::Env env);
   void TellEnd(Napi::Env env, const Connection& connection);
   void Call(Napi::Env env, Napi::FunctionReference function, const std::vector<napi_value>& arguments);

@@ -131,33 +131,28 @@ export interface Pump {
    * uncaughtException. EBADF, ENOTSOCK, EPROTOTYPE (no TCP socket), EINVAL (listens, or twice the same), EBUSY (pumped
    * already). A socket that is not connected any more ends at once, as "reset".
    */
-  start(
-    client: number,
-    upstream: number,
-    options: { readonly idleMs: number },
-    onEnd: (end: PumpEnd) => void,
-  ): number;
-  /**
-   * As `start`, with an upstream socket that is connected first; `address` as for connectTcp. `onConnected` is called once
-   * it is, before `onEnd`. Else `onEnd` says "unconnected" and why: ECONNREFUSED, ETIMEDOUT (also after `timeoutMs`, 1 to
-   * 2^31 - 1), EADDRNOTAVAIL. Until then both sockets keep their loop mark. EAFNOSUPPORT.
-   */
-  connect(
-    client: number,
-    upstream: number,
-    address: Uint8Array,
-    port: number,
-    timeoutMs: number,
-    idleMs: number,
-    onConnected: () => void,
-    onEnd: (end: PumpEnd) => void,
-  ): number;
+  start(client: number, upstream: number, options: PumpOptions, onEnd: (end: PumpEnd) => void): number;
   /** Resets both sides; `onEnd` says "stopped". Unknown ids, and those that have ended, are ignored. */
   stop(id: number): void;
   /** Connections whose `onEnd` has not been called. */
   readonly size: number;
   /** Resets all: every `onEnd` says "stopped", later. Afterwards `start` throws ERR_CLOSED and `stop` does nothing. */
   close(): void;
+}
+
+export interface PumpOptions {
+  readonly idleMs: number;
+  /**
+   * The upstream socket is to be connected first; `address` as for connectTcp. `onConnected` is called once it is, before
+   * `onEnd`. Else `onEnd` says "unconnected" and why: ECONNREFUSED, ETIMEDOUT (also after `timeoutMs`, 1 to 2^31 - 1),
+   * EADDRNOTAVAIL. Until then both sockets keep their loop mark. EAFNOSUPPORT.
+   */
+  readonly connect?: {
+    readonly address: Uint8Array;
+    readonly port: number;
+    readonly timeoutMs: number;
+    readonly onConnected: () => void;
+  };
 }
 
 /**

@@ -35,10 +35,10 @@ export function plainEnd(
 ): ClientEnd {
   return {
     join: (upstream, { address, port }, { connectTimeoutMs, idleMs }, onJoined, onEnd) => {
-      const to = addressBytes(address) ?? new Uint8Array();
+      const bytes = addressBytes(address) ?? new Uint8Array();
+      const connect = { address: bytes, port, timeoutMs: connectTimeoutMs, onConnected: onJoined };
       try {
-        const ended = ({ error }: { readonly error?: string }) => onEnd(error);
-        const id = pump.connect(client, upstream, to, port, connectTimeoutMs, idleMs, onJoined, ended);
+        const id = pump.start(client, upstream, { idleMs, connect }, ({ error }) => onEnd(error));
         return () => pump.stop(id);
       } catch (error) {
         native.closeDescriptor(upstream);

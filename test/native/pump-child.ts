@@ -188,7 +188,8 @@ const scenarios: Record<string, () => Promise<unknown> | unknown> = {
       } else if (roll(50) === 0) {
         const [application, client] = tcp.pair();
         const refused = new Promise<PumpEnd>((resolve) => {
-          pumps[0]?.connect(client, tcp.unconnected(), LOOPBACK, 9, 1 + roll(3), 0, () => {}, resolve);
+          const connect = { address: LOOPBACK, port: 9, timeoutMs: 1 + roll(3), onConnected: () => {} };
+          pumps[0]?.start(client, tcp.unconnected(), { idleMs: 0, connect }, resolve);
         });
         refused.then(({ how }) => told[how]++);
         dialled.push(refused);

@@ -7,7 +7,7 @@ import { neighbours } from "./neighbours.ts";
 import { obstacle } from "./scratch.ts";
 import { closeAll, fateOf, loadTcp, socketOf, textOf } from "./tcp.ts";
 
-describe.skipIf(obstacle())("Pump.connect", () => {
+describe.skipIf(obstacle())("a pump that connects", () => {
   const pair = neighbours();
   let native: Native;
   let tcp: ReturnType<typeof loadTcp>;
@@ -28,12 +28,13 @@ describe.skipIf(obstacle())("Pump.connect", () => {
     const told: string[] = [];
     let id = 0;
     const end = new Promise<PumpEnd>((resolve) => {
-      const connected = () => told.push("connected");
+      const onConnected = () => told.push("connected");
       const ended = (end: PumpEnd) => {
         told.push(end.how);
         resolve(end);
       };
-      id = pump.connect(client, upstream, bytesOf(address), port, timeoutMs, 0, connected, ended);
+      const connect = { address: bytesOf(address), port, timeoutMs, onConnected };
+      id = pump.start(client, upstream, { idleMs: 0, connect }, ended);
     });
     expect(told).toEqual([]);
     return { application, upstream, id, told, end };
@@ -96,7 +97,8 @@ describe.skipIf(obstacle())("Pump.connect", () => {
     expect(await marks(10)).toEqual([]);
     const [application, client] = tcp.pair();
     const ended = new Promise<PumpEnd>((resolve) => {
-      own.connect(client, socket(4), bytesOf("192.0.2.79"), 10, 60_000, 0, () => {}, resolve);
+      const connect = { address: bytesOf("192.0.2.79"), port: 10, timeoutMs: 60_000, onConnected: () => {} };
+      own.start(client, socket(4), { idleMs: 0, connect }, resolve);
     });
     await dials(10);
     own.close();
@@ -115,20 +117,13 @@ describe.skipIf(obstacle())("Pump.connect", () => {
         const [application, client] = tcp.pair();
         const words: string[] = [];
         told.push(words);
+        const onConnected = () => words.push("connected");
+        const connect = { address: bytesOf("127.0.0.1"), port, timeoutMs: 5000, onConnected };
         const end = new Promise<PumpEnd>((resolve) =>
-          pump.connect(
-            client,
-            tcp.unconnected(),
-            bytesOf("127.0.0.1"),
-            port,
-            5000,
-            0,
-            () => words.push("connected"),
-            (end) => {
-              words.push(end.how);
-              resolve(end);
-            },
-          ),
+          pump.start(client, tcp.unconnected(), { idleMs: 0, connect }, (end) => {
+            words.push(end.how);
+            resolve(end);
+          }),
         );
         const near = socketOf(application);
         near.resume().end();
@@ -143,27 +138,27 @@ describe.skipIf(obstacle())("Pump.connect", () => {
   it("takes nothing that is wrong, and leaves its descriptors alone", () => {
     const [application, client] = tcp.pair();
     const upstream = socket(4);
-    const good: unknown[] = [client, upstream, bytesOf("127.0.0.1"), 9, 1000, 0, () => {}, () => {}];
-    const wrong: [number, unknown, string][] = [
-      [0, 99_999, "EBADF"],
-      [0, upstream, "EINVAL"],
-      [0, tcp.listening(), "EINVAL"],
-      [1, 99_999, "EBADF"],
-      [1, "2", "ERR_INVALID_ARG"],
-      [2, Buffer.alloc(4), "ERR_INVALID_ARG"],
-      [2, bytesOf("::1"), "EAFNOSUPPORT"],
-      [3, 65_536, "ERR_INVALID_ARG"],
-      [4, 0, "ERR_INVALID_ARG"],
-      [4, 2 ** 31, "ERR_INVALID_ARG"],
-      [5, -1, "ERR_INVALID_ARG"],
-      [6, undefined, "ERR_INVALID_ARG"],
-      [7, {}, "ERR_INVALID_ARG"],
+    const way = { address: bytesOf("127.0.0.1"), port: 9, timeoutMs: 1000, onConnected: () => {} };
+    const good = { client, upstream, idleMs: 0, onEnd: () => {}, connect: way };
+    const wrong: [object, string][] = [
+      [{ client: 99_999 }, "EBADF"],
+      [{ client: upstream }, "EINVAL"],
+      [{ client: tcp.listening() }, "EINVAL"],
+      [{ upstream: 99_999 }, "EBADF"],
+      [{ upstream: "2" }, "ERR_INVALID_ARG"],
+      [{ connect: null }, "ERR_INVALID_ARG"],
+      [{ connect: { ...way, address: Buffer.alloc(4) } }, "ERR_INVALID_ARG"],
+      [{ connect: { ...way, address: bytesOf("::1") } }, "EAFNOSUPPORT"],
+      [{ connect: { ...way, port: 65_536 } }, "ERR_INVALID_ARG"],
+      [{ connect: { ...way, timeoutMs: 0 } }, "ERR_INVALID_ARG"],
+      [{ connect: { ...way, timeoutMs: 2 ** 31 } }, "ERR_INVALID_ARG"],
+      [{ connect: { ...way, onConnected: undefined } }, "ERR_INVALID_ARG"],
+      [{ idleMs: -1 }, "ERR_INVALID_ARG"],
+      [{ onEnd: {} }, "ERR_INVALID_ARG"],
     ];
-    for (const [index, value, code] of wrong) {
-      expect([index, codeOf(() => Reflect.apply(pump.connect, pump, good.with(index, value)))]).toEqual([
-        index,
-        code,
-      ]);
+    for (const [change, code] of wrong) {
+      const { client, upstream, onEnd, ...options } = { ...good, ...change };
+      expect([change, codeOf(() => pump.start(client, upstream, options, onEnd))]).toEqual([change, code]);
     }
     expect(pump.size).toBe(0);
     closeAll(application, client, upstream);

@@ -93,17 +93,17 @@ class World {
   #pump(): Pump {
     let id = 0;
     return {
-      start: () => 0,
-      connect: (client, upstream, address, port, timeout, _, onConnected, onEnd) => {
-        if (this.pumpFails) throw new Error("pump: EBADF");
-        this.done.push(`connect ${upstream} ${Buffer.from(address).toString("hex")} ${port} ${timeout}`);
+      start: (client, upstream, { connect: way }, onEnd) => {
+        if (this.pumpFails || way === undefined) throw new Error("pump: EBADF");
+        const { address, port, timeoutMs } = way;
+        this.done.push(`connect ${upstream} ${Buffer.from(address).toString("hex")} ${port} ${timeoutMs}`);
         const own = ++id;
         this.pumped.set(own, onEnd);
         queueMicrotask(() =>
           this.connect((error) => {
             if (error === undefined) {
               this.done.push(`pump ${client} ${upstream}`);
-              onConnected();
+              way.onConnected();
             } else if (this.pumped.delete(own)) onEnd({ up: 0n, down: 0n, how: "unconnected", error });
           }),
         );
