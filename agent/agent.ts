@@ -1,6 +1,6 @@
 /** The agent: builds every part, knows the order in which they start and stop, and says when it is ready. */
 import * as fs from "node:fs";
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { findAccess } from "./cluster/access.ts";
 import { Api } from "./cluster/api.ts";
@@ -9,7 +9,7 @@ import type { PolicyRef } from "./cluster/resources.ts";
 import { StatusWriter } from "./cluster/status.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { decodeEvent } from "./dataplane/event.ts";
-import type { Kernel } from "./dataplane/kernel.ts";
+import { isThere, type Kernel } from "./dataplane/kernel.ts";
 import { loadNative, splitRecords } from "./dataplane/native.ts";
 import { Node } from "./dataplane/node.ts";
 import { ownAddresses } from "./dataplane/own-addresses.ts";
@@ -276,7 +276,7 @@ export class Agent {
 /** Removes what the agent keeps on disk. Returns the paths removed. */
 export function removeState(stateDir: string): string[] {
   const directory = lastValidDirectory(stateDir);
-  if (!existsSync(directory)) return [];
+  if (!isThere(directory)) return [];
   rmSync(directory, { recursive: true });
   return [directory];
 }

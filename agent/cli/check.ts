@@ -72,7 +72,7 @@ async function inspect(flags: Flags): Promise<readonly Check[]> {
   const path = root.ok ? root.detail : undefined;
   const others = [
     probe("cgroup v2", true, () => cgroup2(native, path), { fact: "not on it" }),
-    probe("bpf filesystem", true, () => bpffs(native, flags.pinPath), { fact: "none there" }),
+    probe("bpf filesystem", true, () => bpffs(native, flags.pinPath), { fact: "cannot be used" }),
     probe("connect programs", true, () => loads(native, "connect"), { fact: "do not load" }),
     probe("socket program", false, () => loads(native, "sockops"), {
       instead: "what only the proxy can decide is refused",

@@ -1,12 +1,12 @@
 /** Takes everything of Podgate out of the kernel: programs detached, pins removed. Nothing that is not ours. */
-import { existsSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { lockPins, requireBpffs } from "./kernel.ts";
+import { isThere, lockPins, requireBpffs } from "./kernel.ts";
 import type { Native } from "./native.ts";
 
-/** Returns the paths removed; empty when there was nothing. @throws Error when an agent still runs. */
+/** Returns the paths removed; empty when there was nothing. @throws Error when an agent still runs, or nobody may look. */
 export function cleanPins(native: Native, pinPath: string): string[] {
-  if (!existsSync(pinPath)) return [];
+  if (!isThere(pinPath)) return [];
   requireBpffs(native, pinPath);
   const lock = lockPins(native, pinPath);
   try {
@@ -38,11 +38,11 @@ function cleanMaps(directory: string): string[] {
 }
 
 function removeIfEmpty(directory: string): string[] {
-  if (!existsSync(directory) || list(directory).length > 0) return [];
+  if (!isThere(directory) || list(directory).length > 0) return [];
   rmdirSync(directory);
   return [directory];
 }
 
 function list(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
+  return isThere(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
 }

@@ -2,7 +2,7 @@
  * Owns what the agent has in the kernel: loads the programs, shares their pinned maps, attaches them, reads their
  * events. Enforcement is pinned and outlives this object; closing it closes descriptors only.
  */
-import { chmodSync, existsSync, mkdirSync, renameSync, unlinkSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, renameSync, statSync, unlinkSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { encodeU32, encodeU64 } from "./abi.ts";
 import { lostEvents, type VerdictCount, verdictCounts } from "./counters.ts";
@@ -209,10 +209,19 @@ export function requireCgroup2(native: Native, cgroupRoot: string): void {
   );
 }
 
+/** Whether there is anything at `path`. @throws Error that says what to do, where this process may not know. */
+export function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (cause) {
+    throw new Error(`look for ${path}: ${(cause as NodeJS.ErrnoException).code}: run it as root`, { cause });
+  }
+}
+
 /** `pinPath`, or where it would be made, is on a bpf filesystem. @throws Error that says what to do. */
 export function requireBpffs(native: Native, pinPath: string): void {
   let nearest = pinPath;
-  while (!existsSync(nearest) && dirname(nearest) !== nearest) nearest = dirname(nearest);
+  while (!isThere(nearest) && dirname(nearest) !== nearest) nearest = dirname(nearest);
   if (native.isBpffs(nearest)) return;
   throw new Error(
     `use ${pinPath} for pins: it is not on a bpf filesystem: mount one there (\`mount -t bpf bpf DIR\`), or pass --pin-path with a directory below /sys/fs/bpf`,

@@ -187,14 +187,14 @@ const WORDS: Readonly<Record<string, string>> = {
 /** A code and no more: OpenSSL's own text has addresses of memory in it. */
 function words(error: Error & { readonly code?: string }): string {
   const { code = "it failed" } = error;
+  // Nobody but the client sends us alerts. The version in the name is that which brought the alert, not the client's.
+  const alert = /^ERR_SSL_.*_ALERT_(.*)$/.exec(code)?.[1];
   return (
-    WORDS[code] ??
-    code
-      .replace(/^ERR_SSL_/, "")
-      .toLowerCase()
-      .replaceAll("_", " ")
+    WORDS[code] ?? (alert ? `the client refuses: ${spaced(alert)}` : spaced(code.replace(/^ERR_SSL_/, "")))
   );
 }
+
+const spaced = (name: string) => name.toLowerCase().replaceAll("_", " ");
 
 function attempt<T>(operation: () => T): T | Error {
   try {

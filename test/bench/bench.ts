@@ -8,11 +8,16 @@ import { printConnects, printFill, printProxy } from "./tables.ts";
 
 const USAGE =
   "usage: npm run bench [-- --only connects|maps|proxy] [--json] [--rounds N] [--seconds S] [--proxy-rounds N] [--proxy-seconds S]";
+const MEANING = `
+connects  what the hook costs a connect (--rounds, of --seconds for each condition)
+maps      how long it takes to fill the maps
+proxy     what the proxy costs a stream (--proxy-rounds, --proxy-seconds)
+All three where --only does not say (it may be repeated), as tables or --json. Needs root.`;
 const parts = ["connects", "maps", "proxy"] as const;
 
 const values = flags();
 if (values.help) {
-  console.log(USAGE);
+  console.log(`${USAGE}\n${MEANING}`);
   process.exit(0);
 }
 const unknown = values.only.find((name) => !parts.some((part) => part === name));

@@ -24,6 +24,7 @@ const PORT = 8080;
 /** What the agent says once for each kind of object. */
 const FAILED = '"msg":"cannot read from the API server"';
 const ONE_LINE = /^podgate: [^\n]+\n$/;
+const NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"];
 
 const workload = () => [
   ...server("vault", "ledger"),
@@ -221,8 +222,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
   });
 
   test("says in one line that it needs root", async () => {
-    const nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
-    expect(await run([...nobody, process.execPath, AGENT_MAIN, "agent"])).toMatchObject({
+    expect(await run([...NOBODY, process.execPath, AGENT_MAIN, "agent"])).toMatchObject({
       status: 1,
       stdout: "",
       stderr: expect.stringMatching(/^podgate: load programs: .*: run it as root, or with .*\n$/),
@@ -379,6 +379,14 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
       }
     });
 
+    test("does not say that nothing is there to one who may not look", async () => {
+      expect(await run([...NOBODY, process.execPath, AGENT_MAIN, ...cleanupArgs()])).toMatchObject({
+        status: 1,
+        stdout: "",
+        stderr: `podgate: look for ${lab.names.pinDir}: EACCES: run it as root\n`,
+      });
+    });
+
     test("takes no directory that is on no bpf filesystem for its own", async () => {
       const directory = mkdtempSync(join(tmpdir(), "podgate-cleanup-"));
       try {
@@ -437,7 +445,7 @@ describe.skipIf(obstacle() !== undefined)("the agent", () => {
     test("has status 1 and says what to do where something it needs is missing", async () => {
       const { status, stdout } = await podgate(lab, ...args("--pin-path", tmpdir()));
       expect(status).toBe(1);
-      expect(stdout).toMatch(/^bpf filesystem +MISSING +none there: .*mount -t bpf bpf/m);
+      expect(stdout).toMatch(/^bpf filesystem +MISSING +cannot be used: .*mount -t bpf bpf/m);
       expect(stdout).toMatch(/^the agent cannot run here: bpf filesystem$/m);
       const blind = await podgate(lab, ...args("--cgroup-root", "/no/such/directory"));
       expect(blind.stdout).toMatch(/^cgroup v2 +not tried +the pods' cgroup was not found$/m);

@@ -296,6 +296,16 @@ say({"saw": outcome(read), "after": time.monotonic() - start})`,
     expect(await lineAbout({ comm })).toMatchObject({ verdict: "deny", error: `TLS handshake: ${error}` });
   });
 
+  test("what a client says that does not trust the certificate is in the line", async () => {
+    const said = await talk("vault", { trust: stranger.certificate });
+    expect(said.error).toBe("CERTIFICATE_VERIFY_FAILED");
+    expect(await lineAbout(said)).toMatchObject({
+      verdict: "deny",
+      reason: "rule",
+      error: "TLS handshake: the client refuses: unknown ca",
+    });
+  });
+
   test("a handshake that dribbles in is over in time as well", async () => {
     const { IPv4, port } = stage.service("vault.bank:80");
     const { said } = await python<{ saw: string; after: number }>(
