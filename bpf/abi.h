@@ -208,10 +208,11 @@ struct agent_state {
 	__u64 timeout_ns; /* an older heartbeat means that there is no agent */
 };
 
-/* What the proxy sees of an accepted connection. */
+/* What the proxy sees of an accepted connection: no two that are open have it in common. */
 struct redirect_key {
 	__u64 netns_cookie;
-	__u16 port;  /* the client's own, in host order */
+	__u8 source[16]; /* the client's own address, and its port in host order */
+	__u16 port;
 	__u8 family; /* 4 or 6, as the listener sees the client */
 	__u8 pad[5]; /* keys are compared by eight bytes */
 };
@@ -258,7 +259,7 @@ _Static_assert(sizeof(struct pod) == 112, "pod is part of the map ABI");
 _Static_assert(sizeof(struct event) == 112, "event is part of the ring buffer ABI");
 _Static_assert(sizeof(struct listener) == 8, "listener is part of the map ABI");
 _Static_assert(sizeof(struct agent_state) == 24, "agent_state is part of the map ABI");
-_Static_assert(sizeof(struct redirect_key) == 16, "redirect_key is part of the map ABI");
+_Static_assert(sizeof(struct redirect_key) == 32, "redirect_key is part of the map ABI");
 _Static_assert(sizeof(struct redirect) == 120, "redirect is part of the map ABI");
 
 #endif

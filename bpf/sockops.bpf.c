@@ -18,11 +18,14 @@ static __always_inline struct forwarded *record_of(struct bpf_sock_ops *ctx)
 
 static __always_inline struct redirect_key key_of(struct bpf_sock_ops *ctx, const struct redirect *redirect)
 {
-	return (struct redirect_key){
+	struct redirect_key key = {
 		.netns_cookie = redirect->netns_cookie,
 		.port = ctx->local_port,
 		.family = redirect->family,
 	};
+
+	__builtin_memcpy(key.source, redirect->source, 16);
+	return key;
 }
 
 /* The compiler would choose between the context's fields first and read after, which the verifier refuses. */
@@ -63,7 +66,7 @@ static __always_inline void note(struct bpf_sock_ops *ctx, const struct redirect
 	if (notes_left(listener, made) >= 0 && !bpf_map_update_elem(&redirects, &key, redirect, BPF_NOEXIST))
 		return;
 	__sync_fetch_and_add(made, -1);
-	/* One of another socket with the same port, and another address of its own, is counted already. */
+	/* One that an earlier socket has left is counted already. */
 	bpf_map_update_elem(&redirects, &key, redirect, BPF_EXIST);
 }
 
@@ -74,7 +77,7 @@ static __always_inline void drop_note(struct bpf_sock_ops *ctx, const struct red
 	struct listener *listener;
 	__u32 *made;
 
-	/* Another socket may have the same port, with another address of its own. */
+	/* A later socket's has taken its place. */
 	if (!entry || entry->socket != redirect->socket || bpf_map_delete_elem(&redirects, &key))
 		return;
 	listener = bpf_map_lookup_elem(&listeners, &redirect->netns_cookie);

@@ -58,7 +58,7 @@ export const layouts = {
   counters: { size: 3080, verdicts: 0, recents: 1024, lost: 3072 },
   listener: { size: 8, port4: 0, port6: 2, slot: 4 },
   agent_state: { size: 24, heartbeat: 0, cgroup: 8, timeout_ns: 16 },
-  redirect_key: { size: 16, netns_cookie: 0, port: 8, family: 10, pad: 11 },
+  redirect_key: { size: 32, netns_cookie: 0, source: 8, port: 24, family: 26, pad: 27 },
   redirect: {
     size: 120,
     time: 0,

@@ -58,16 +58,14 @@ export class RedirectTable {
 
   /**
    * What the client at `port` of that namespace dialled, once: its entry is deleted. `family`: of the listener that
-   * accepted it. `source`: the client's own address, 16 bytes; an entry that says another is another client's with the
-   * same port, and stays for it. Undefined: nothing sent it there, it came by itself, or the kernel had no room; reset it.
+   * accepted it. `source`: the client's own address, 16 bytes. Undefined: nothing sent it there, it came by itself, or the
+   * kernel had no room; reset it.
    */
   take(netnsCookie: bigint, port: number, family: 4 | 6, source: Uint8Array): Redirect | undefined {
-    const key = encodeRedirectKey(netnsCookie, port, family);
+    const key = encodeRedirectKey(netnsCookie, port, family, source);
     const value = this.#maps.redirects.get(key);
-    const redirect = value && decodeRedirect(value);
-    if (redirect !== undefined && redirect.source !== formatAddress(source)) return undefined;
     if (value !== undefined && this.#maps.redirects.delete(key)) this.#onTaken(netnsCookie);
-    return redirect;
+    return value && decodeRedirect(value);
   }
 
   /** What the open forwarded sockets were dialled with, by their cookie. */
@@ -79,11 +77,18 @@ export class RedirectTable {
   }
 }
 
-/** `port`: the client's own. @throws RangeError if it is no port. */
-export function encodeRedirectKey(netnsCookie: bigint, port: number, family: 4 | 6): Buffer {
+/** `port` and `source`, 16 bytes: the client's own. @throws RangeError if they are none. */
+export function encodeRedirectKey(
+  netnsCookie: bigint,
+  port: number,
+  family: 4 | 6,
+  source: Uint8Array,
+): Buffer {
+  if (source.length !== 16) throw new RangeError(`encode a source address: ${source.length} bytes, not 16`);
   const at = layouts.redirect_key;
   const key = Buffer.alloc(at.size);
   key.writeBigUInt64LE(netnsCookie, at.netns_cookie);
+  key.set(source, at.source);
   key.writeUInt16LE(port, at.port);
   key.writeUInt8(family, at.family);
   return key;

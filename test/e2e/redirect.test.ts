@@ -394,7 +394,9 @@ describe.skipIf(obstacle() !== undefined)("an undecided connection", () => {
       const { redirects } = redirection.kernel.maps;
       const { maxEntries, valueSize } = redirects;
       const fill = Buffer.concat(
-        Array.from({ length: maxEntries }, (_, index) => encodeRedirectKey(BigInt(index), 1, 4)),
+        Array.from({ length: maxEntries }, (_, index) =>
+          encodeRedirectKey(BigInt(index), 1, 4, new Uint8Array(16)),
+        ),
       );
       redirects.putBatch(fill, Buffer.alloc(maxEntries * valueSize));
       try {

@@ -63,7 +63,7 @@ describe("redirects", () => {
   });
 
   test("are taken once, by whom they are for", () => {
-    redirects.put(encodeRedirectKey(COOKIE, 40_000, 4), written(4));
+    redirects.put(encodeRedirectKey(COOKIE, 40_000, 4, SOURCE), written(4));
     expect(table.take(COOKIE, 40_000, 6, SOURCE)).toBeUndefined();
     expect(table.take(COOKIE, 40_001, 4, SOURCE)).toBeUndefined();
     expect(table.take(COOKIE + 1n, 40_000, 4, SOURCE)).toBeUndefined();
@@ -76,7 +76,7 @@ describe("redirects", () => {
   });
 
   test("of a policy are known by their socket, and none that wait for the proxy", () => {
-    redirects.put(encodeRedirectKey(COOKIE, 40_000, 4), written(4));
+    redirects.put(encodeRedirectKey(COOKIE, 40_000, 4, SOURCE), written(4));
     forwarded.put(encodeU64(SOCKET), written(3));
     forwarded.put(encodeU64(SOCKET + 1n), written(0));
     expect(table.forwarded()).toEqual(new Map([[SOCKET, { action: "forward", ...decoded }]]));
@@ -147,17 +147,20 @@ describe("listeners", () => {
     listeners.put(COOKIE, { port4: 1 });
     listeners.take(COOKIE);
     maps.note_counts.put(encodeU32(0), encodeU32(3));
-    for (const cookie of [COOKIE, 7n]) maps.redirects.put(encodeRedirectKey(cookie, 40_000, 4), written(4));
+    for (const cookie of [COOKIE, 7n])
+      maps.redirects.put(encodeRedirectKey(cookie, 40_000, 4, SOURCE), written(4));
     listeners.delete(COOKIE);
     listeners.put(COOKIE, { port4: 1 });
     expect(counts().slice(0, 2)).toEqual([0, 5]);
-    expect([...maps.redirects.content.keys()]).toEqual([encodeRedirectKey(7n, 40_000, 4).toString("latin1")]);
+    expect([...maps.redirects.content.keys()]).toEqual([
+      encodeRedirectKey(7n, 40_000, 4, SOURCE).toString("latin1"),
+    ]);
   });
 
   test("are forgotten together, with what waited there", () => {
     listeners.clear();
     for (const cookie of [1n, 2n]) listeners.put(cookie, { port4: 1 });
-    maps.redirects.put(encodeRedirectKey(1n, 40_000, 4), written(4));
+    maps.redirects.put(encodeRedirectKey(1n, 40_000, 4, SOURCE), written(4));
     listeners.clear();
     expect([maps.listeners.content.size, maps.redirects.content.size]).toEqual([0, 0]);
     listeners.put(3n, { port4: 1 });
